@@ -1,0 +1,377 @@
+"""sigma: how far rounding alone moves the result of a JAX function, measured on its jaxpr.
+
+Monte Carlo arithmetic (Parker, *Monte Carlo Arithmetic*, UCLA CSD-970002, 1997; Verificarlo, Denis
+et al. 2016). The function is traced to a jaxpr and evaluated once in float64 (the reference, g)
+and K times more with a random error after each arithmetic primitive, of the size that rounding in
+the tested dtype has. The root mean square of the K deviations from g is sigma, per component.
+
+What one primitive contributes, as a standard deviation, with u the unit roundoff (2^-24 for
+float32, 2^-53 for float64):
+
+* + - * / sqrt: u |y|; elementary functions: a few u |y| (libraries are not correctly rounded).
+* A sum of k terms t_j with the partial sums S_j, added one by one: u sqrt(sum_j S_j^2), plus
+  u sqrt(sum_j t_j^2) for the products of a dot product. This is the first-order error of recursive
+  summation (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 4.2) with
+  independent roundings (Higham and Mary 2019); pairwise and blocked sums err less. The design's
+  u sqrt(log2(k+1) sum t_j^2) is smaller than the rounding of the final addition alone when the terms
+  have one sign, so it is not used. The partial sums are taken in blocks, in the order of the data:
+  with l = k/B terms in block b, sum_j S_j^2 ~ l (S_{b-1}^2 + S_{b-1} S_b + S_b^2) / 3 + l sum t_j^2 / 6.
+* Data movement, comparisons, max and select: nothing.
+* Below the smallest normal number the absolute error is up to the smallest subnormal; above the
+  largest number the sample becomes infinite, as the tested computation does.
+
+A comparison is decided with the deviation of its operands enlarged T = 8 times, in each sample:
+whichever way rounding may turn it, some samples turn it so, and sigma covers both branches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
+
+from sandbox.typing import Array
+
+K = 32
+SEED = 20_240_229
+ENLARGED = 8.0
+BLOCKS = 16
+MEMORY = 1 << 30  # bytes that the samples of one evaluation may take
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One output: `reference` in float64, `sigma` of its shape (not finite where the tested dtype
+    overflows)."""
+
+    reference: Array
+    sigma: Array
+
+
+@dataclass(frozen=True)
+class Noise:
+    """`outputs` in the order of the function's flattened result; `unknown` names the primitives for
+    which a rounding error of u was assumed; `kinks` counts the decisions that rounding may turn."""
+
+    outputs: tuple[Measured, ...]
+    unknown: tuple[str, ...]
+    kinks: int
+
+
+@lru_cache(maxsize=512)
+def _traced(function: Callable[..., Any], structure: Any, shapes: tuple[Any, ...]) -> Any:
+    def flat(*leaves: Any) -> Any:
+        return jax.tree.leaves(function(*jax.tree.unflatten(structure, leaves)))
+
+    with jax.enable_x64(True):
+        return jax.make_jaxpr(flat)(*(jax.ShapeDtypeStruct(*shape) for shape in shapes))
+
+
+def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Array]]:
+    """The jaxpr of `function` in double precision, and the flattened arguments to evaluate it at.
+
+    Traces are kept by function and shapes: pass a module-level function to profit from it.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    arrays = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in arrays]
+    shapes = tuple((array.shape, array.dtype.name) for array in arrays)
+    return _traced(function, structure, shapes), arrays
+
+
+def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: int = K) -> Noise:
+    """Reference and sigma of every output of `function(*arguments)` for a computation in `dtype`.
+
+    Args:
+        function: written in JAX; its result's leaves are the outputs.
+        arguments: taken as exact.
+        dtype: of the tested computation, float32 or float64.
+        samples: K, the degrees of freedom of sigma.
+    """
+    closed, arrays = trace(function, *arguments)
+    size = sum(8 * int(np.prod(v.aval.shape)) for eqn in closed.jaxpr.eqns for v in eqn.outvars)
+    chunk = int(np.clip(MEMORY // max(size, 1) - 1, 8, samples))
+    evaluator = _Evaluator(np.dtype(dtype))
+    references: list[Array] = []
+    squares: list[Array] = []
+    done = 0
+    with np.errstate(all="ignore"), jax.enable_x64(True):
+        while done < samples:
+            evaluator.samples = min(chunk, samples - done)
+            values = evaluator.run(closed.jaxpr, closed.consts, arrays)
+            batched = [
+                evaluator.batch(v, var.aval.ndim)
+                for v, var in zip(values, closed.jaxpr.outvars, strict=True)
+            ]
+            if not done:
+                references = [np.array(v[0]) for v in batched]
+                squares = [np.zeros(v.shape[1:]) for v in batched]
+            for total, v in zip(squares, batched, strict=True):
+                total += np.sum((v[1:] - v[:1]) ** 2, axis=0)
+            done += evaluator.samples
+        outputs = tuple(
+            Measured(g, np.sqrt(total / samples + evaluator.floor(g) ** 2))
+            for g, total in zip(references, squares, strict=True)
+        )
+    return Noise(outputs, tuple(sorted(evaluator.unknown)), evaluator.kinks)
+
+
+_EXACT = frozenset(
+    "broadcast_in_dim transpose reshape squeeze expand_dims slice dynamic_slice concatenate pad rev "
+    "gather select_n max min reduce_max reduce_min argmax argmin eq ne and or not xor neg abs copy "
+    "copy_p iota stop_gradient convert_element_type real imag conj sort clamp is_finite floor ceil "
+    "round reduce_and reduce_or dynamic_update_slice split square_not_rounded".split()
+)
+_ROUNDED = {  # standard deviation in units of u |y|
+    "add": 1.0, "sub": 1.0, "mul": 1.0, "div": 1.0, "add_any": 1.0, "square": 1.0, "sqrt": 1.0, "rsqrt": 2.0,
+    "exp": 2.0, "exp2": 2.0, "expm1": 2.0, "log": 2.0, "log1p": 2.0, "logistic": 4.0, "tanh": 4.0, "sin": 4.0,
+    "cos": 4.0, "erf": 4.0, "pow": 4.0, "integer_pow": 4.0,
+}  # fmt: skip
+_COMPARISONS: dict[str, Callable[..., Any]] = {
+    "gt": np.greater, "lt": np.less, "ge": np.greater_equal, "le": np.less_equal,
+}  # fmt: skip
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "add_any": np.add,
+    "neg": np.negative, "abs": np.abs, "max": np.maximum, "min": np.minimum, "exp": np.exp, "log": np.log,
+    "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt, "square": np.square, "tanh": np.tanh,
+    "eq": np.equal, "ne": np.not_equal, "and": np.logical_and, "or": np.logical_or,
+    "copy": lambda x: x, "stop_gradient": lambda x: x,
+}  # fmt: skip
+
+
+class _Evaluator:
+    """Evaluates a jaxpr with a leading axis of samples; sample 0 is the unperturbed reference.
+
+    A value without noise has no such axis. NumPy evaluates the common primitives, because compiling
+    each of them for each new shape would take most of the time; JAX evaluates all others.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        limits = np.finfo(dtype)
+        self.u = float(limits.eps) / 2
+        self.subnormal = float(limits.smallest_subnormal)
+        self.largest = float(limits.max)
+        self.samples = K
+        self.rng = np.random.default_rng(SEED)
+        self.unknown: set[str] = set()
+        self.kinks = 0
+
+    def batch(self, value: Any, ndim: int) -> Array:
+        value = np.asarray(value)
+        if value.ndim > ndim:
+            return value
+        return np.broadcast_to(value, (self.samples + 1, *value.shape))
+
+    def floor(self, y: Array) -> Array:
+        """The rounding of one stored value: u |y|, or what underflow leaves of it."""
+        magnitude = np.abs(y)
+        return np.minimum(magnitude, self.u * magnitude + self.subnormal)
+
+    def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
+        """`value` with normal errors of the given standard deviation in all samples but the reference."""
+        overflow = np.abs(value) > self.largest
+        if not (np.any(deviation) or overflow.any()):
+            return value
+        y = np.array(self.batch(value, ndim), dtype=np.float64)
+        noise = self.rng.standard_normal((self.samples, *y.shape[1:]), dtype=np.float32)
+        y[1:] += np.nan_to_num(deviation, nan=0.0, posinf=0.0) * noise
+        if overflow.any():
+            y[1:] = np.where(np.abs(y[1:]) > self.largest, np.copysign(np.inf, y[1:]), y[1:])
+        return y
+
+    def reference(self, value: Any, ndim: int) -> Array:
+        value = np.asarray(value)
+        return value[0] if value.ndim > ndim else value
+
+    def enlarged(self, value: Array, ndim: int) -> Array:
+        """The samples with T times their deviation from the reference."""
+        if value.ndim == ndim:
+            return value
+        return value[:1] + ENLARGED * np.nan_to_num(value - value[:1], nan=0.0)
+
+    def run(self, jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
+        env: dict[Any, Any] = {}
+        last = {v: i for i, eqn in enumerate(jaxpr.eqns) for v in eqn.invars if isinstance(v, core.Var)}
+        keep = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
+
+        def read(atom: Any) -> Any:
+            return np.asarray(atom.val) if isinstance(atom, core.Literal) else env[atom]
+
+        env.update(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
+        env.update(zip(jaxpr.invars, arguments, strict=True))
+        for i, eqn in enumerate(jaxpr.eqns):
+            results = self.evaluate(eqn, [read(v) for v in eqn.invars])
+            for var, result in zip(eqn.outvars, results, strict=True):
+                if var in last or var in keep:
+                    env[var] = result
+            for var in eqn.invars:
+                if isinstance(var, core.Var) and last.get(var) == i and var not in keep:
+                    env.pop(var, None)
+        return [read(v) for v in jaxpr.outvars]
+
+    def evaluate(self, eqn: Any, values: list[Any]) -> list[Any]:
+        name, params = eqn.primitive.name, eqn.params
+        for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
+            inner = params.get(key)
+            if inner is not None and name not in ("scan", "while", "cond"):
+                closed = inner if hasattr(inner, "consts") else None
+                return self.run(inner.jaxpr if closed else inner, closed.consts if closed else (), values)
+        ndims = [v.aval.ndim for v in eqn.invars]
+        ndim = eqn.outvars[0].aval.ndim
+        if name in _COMPARISONS:
+            # Align before comparing: the operands of a comparison have one shape, or are scalars.
+            x, y = (self.enlarged(np.asarray(v), n) for v, n in zip(values, ndims, strict=True))
+            x, y = self.aligned([x, y], ndims, ndim)
+            decided = _COMPARISONS[name](x, y)
+            if decided.ndim > ndim:
+                self.kinks += int(np.count_nonzero((decided[1:] != decided[:1]).any(axis=0)))
+            return [decided]
+        if name == "dot_general":
+            return [self.dot_general(values, ndims, params, ndim)]
+        if name == "reduce_sum":
+            return [self.reduce_sum(np.asarray(values[0]), ndims[0], params["axes"])]
+        if name in _NUMPY:
+            operands = self.aligned([np.asarray(v) for v in values], ndims, ndim)
+            result = _NUMPY[name](*operands)
+        else:
+            moved = self.moved(name, values, ndims, params)
+            results = [moved] if moved is not None else self.by_jax(eqn, values, ndims)
+            if name in _EXACT:
+                return results
+            if name not in _ROUNDED:
+                self.unknown.add(name)
+            return [self.rounded(name, r, v.aval.ndim) for r, v in zip(results, eqn.outvars, strict=True)]
+        if name in _EXACT or result.dtype.kind != "f":
+            return [result]
+        if name in ("add", "sub", "add_any") and any(not np.any(v) for v in operands):
+            return [result]  # x + 0 is exact
+        return [self.rounded(name, result, ndim)]
+
+    def rounded(self, name: str, result: Array, ndim: int) -> Array:
+        if result.dtype.kind != "f":
+            return result
+        y = self.reference(result, ndim)
+        return self.perturbed(result, ndim, _ROUNDED.get(name, 1.0) * self.floor(y))
+
+    def aligned(self, values: list[Array], ndims: list[int], ndim: int) -> list[Array]:
+        """A sampled scalar or smaller operand gets axes so that the samples stay in front."""
+        return [
+            v if v.ndim == n or n == ndim else v.reshape(v.shape[0], *(1,) * (ndim - n), *v.shape[1:])
+            for v, n in zip(values, ndims, strict=True)
+        ]
+
+    def moved(self, name: str, values: list[Any], ndims: list[int], params: Any) -> Any:
+        """Data movement by NumPy, behind the axis of samples if there is one; None: not one of these."""
+        x = np.asarray(values[0]) if values else np.asarray(0)
+        lead = x.shape[:1] if values and x.ndim > ndims[0] else ()
+        shift = len(lead)
+        if name == "transpose":
+            return x.transpose((*range(shift), *(p + shift for p in params["permutation"])))
+        if name == "reshape":
+            return x.reshape(lead + tuple(params["new_sizes"]))
+        if name == "squeeze":
+            return np.squeeze(x, tuple(d + shift for d in params["dimensions"]))
+        if name == "broadcast_in_dim":
+            shape = [1] * len(params["shape"])
+            for axis, size in zip(params["broadcast_dimensions"], x.shape[shift:], strict=True):
+                shape[axis] = size
+            return np.broadcast_to(x.reshape(lead + tuple(shape)), lead + tuple(params["shape"]))
+        if name == "convert_element_type":
+            return x.astype(params["new_dtype"])
+        if name == "logistic":
+            e = np.exp(-np.abs(x))
+            return np.where(x >= 0, 1, e) / (1 + e)
+        if name == "integer_pow":
+            return x ** params["y"]
+        if name == "select_n" and len(values) == 3:
+            which, no, yes = self.aligned([np.asarray(v) for v in values], ndims, ndims[1])
+            return np.where(which, yes, no)
+        return None
+
+    def by_jax(self, eqn: Any, values: list[Any], ndims: list[int]) -> list[Any]:
+        """Any other primitive, by JAX itself, vectorised over the samples."""
+        sampled = [np.ndim(v) > n for v, n in zip(values, ndims, strict=True)]
+
+        def bind(*operands: Any) -> Any:
+            return eqn.primitive.bind(*operands, **eqn.params)
+
+        function = jax.vmap(bind, in_axes=[0 if s else None for s in sampled]) if any(sampled) else bind
+        results = function(*values)
+        return [np.asarray(r) for r in (results if eqn.primitive.multiple_results else [results])]
+
+    def summation(self, partials: Array, squares: Array, k: int) -> Array:
+        """The standard deviation of a sum of k terms from its B block sums (axis 0) and its sum of squares."""
+        S = np.cumsum(partials, axis=0)
+        before = S - partials
+        block = k / len(partials)
+        variance = block * np.sum(before**2 + before * S + S**2, axis=0) / 3 + block * squares / 6 + squares
+        magnitude = self.u * np.sqrt(variance)
+        # Each of the k products may underflow to the nearest subnormal number.
+        return np.where(squares > 0, magnitude + self.subnormal * np.sqrt(k), 0.0)
+
+    def reduce_sum(self, x: Array, ndim: int, axes: tuple[int, ...]) -> Array:
+        shift = x.ndim - ndim
+        y = np.sum(x, axis=tuple(a + shift for a in axes))
+        terms = np.moveaxis(self.reference(x, ndim), axes, range(len(axes)))
+        terms = terms.reshape(-1, *terms.shape[len(axes) :])
+        if y.dtype.kind != "f":
+            return np.asarray(y)
+        deviation = self.summation(*_blocks(terms), len(terms)) if len(terms) else np.zeros(y.shape)
+        return self.perturbed(np.asarray(y), ndim - len(axes), deviation)
+
+    def dot_general(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
+        (contract_x, contract_y), (batch_x, batch_y) = params["dimension_numbers"]
+        x = _matrices(np.asarray(values[0]), ndims[0], batch_x, contract_x, last=True)
+        y = _matrices(np.asarray(values[1]), ndims[1], batch_y, contract_y, last=False)
+        batch = tuple(np.shape(values[0])[np.ndim(values[0]) - ndims[0] + a] for a in batch_x)
+        free = tuple(
+            np.shape(v)[np.ndim(v) - n + a]
+            for v, n, used in zip(values, ndims, ((*batch_x, *contract_x), (*batch_y, *contract_y)), strict=True)
+            for a in range(n)
+            if a not in used
+        )  # fmt: skip
+        product = x @ y
+        product = product.reshape(product.shape[: product.ndim - 3] + batch + free)
+        x_reference, y_reference = self.reference(x, 3), self.reference(y, 3)
+        k = x_reference.shape[-1]
+        if k == 0:
+            return product
+        borders = np.linspace(0, k, min(BLOCKS, k) + 1).astype(int)
+        partials = np.stack(
+            [
+                x_reference[..., a:b] @ y_reference[..., a:b, :]
+                for a, b in zip(borders[:-1], borders[1:], strict=True)
+            ]
+        )
+        # Scaled so that the squares neither overflow nor underflow.
+        scale = [max(float(np.max(np.abs(v), initial=0.0)), 1e-300) for v in (x_reference, y_reference)]
+        squares = (x_reference / scale[0]) ** 2 @ (y_reference / scale[1]) ** 2
+        deviation = self.summation(partials / scale[0] / scale[1], squares, k) * scale[0] * scale[1]
+        nonzero = np.any(partials != 0, axis=0) | (squares > 0)
+        deviation = np.where(nonzero, np.maximum(deviation, self.floor(product_reference(partials))), 0.0)
+        return self.perturbed(product, ndim, deviation.reshape(batch + free))
+
+
+def product_reference(partials: Array) -> Array:
+    return np.asarray(partials.sum(axis=0))
+
+
+def _blocks(terms: Array) -> tuple[Array, Array]:
+    """Block sums (B, ...) and the sum of squares of the terms (k, ...)."""
+    borders = np.linspace(0, len(terms), min(BLOCKS, len(terms)), endpoint=False).astype(int)
+    return np.add.reduceat(terms, borders, axis=0), np.sum(terms**2, axis=0)
+
+
+def _matrices(x: Array, ndim: int, batch: Any, contract: Any, *, last: bool) -> Array:
+    """x as ([samples,] batch, free, k), or ([samples,] batch, k, free)."""
+    shift = x.ndim - ndim
+    free = [a for a in range(ndim) if a not in batch and a not in contract]
+    order = (*batch, *free, *contract) if last else (*batch, *contract, *free)
+    sizes = [int(np.prod([x.shape[a + shift] for a in axes])) for axes in (batch, free, contract)]
+    shape = (sizes[0], sizes[1], sizes[2]) if last else (sizes[0], sizes[2], sizes[1])
+    return x.transpose((*range(shift), *(a + shift for a in order))).reshape(x.shape[:shift] + shape)

@@ -50,9 +50,7 @@ def activation_backward(dA: Any, Z: Any, activation: Activation) -> Any:
     return pull_back(dA)[0]
 
 
-def linear_activation_backward(
-    dA: Any, A_prev: Any, W: Any, b: Any, Z: Any, activation: Activation
-) -> Any:
+def linear_activation_backward(dA: Any, A_prev: Any, W: Any, b: Any, Z: Any, activation: Activation) -> Any:
     """dA_prev, dW, db: the VJP of g at the cached Z, then that of `linear_forward`."""
     return linear_backward(activation_backward(dA, Z, activation), A_prev, W, b)
 

@@ -142,7 +142,8 @@ def sigmoid_backward(dA: ArrayLike, cache: Array) -> Array:
     """
     dA, Z = _as_cotangent(dA, cache)
     with np.errstate(under="ignore"):
-        return dA * (sigmoid(Z)[0] * sigmoid(-Z)[0])
+        dZ: Array = dA * (sigmoid(Z)[0] * sigmoid(-Z)[0])
+    return dZ
 
 
 def relu(Z: ArrayLike) -> tuple[Array, Array]:
@@ -394,7 +395,7 @@ def _output_dZ(AL: Array, Y: Array, ZL: Array) -> Array:
         a = np.where(own, AL, 0.5)  # 0.5 stands in where the formula is not used, lest it divide by 0
         dAL = -(Y / a - (1 - Y) / (1 - a))
         dZ = np.where(own, sigmoid_backward(dAL, np.broadcast_to(ZL, dAL.shape)), dZ)
-    return dZ.astype(AL.dtype if AL.dtype.kind == "f" else dZ.dtype, copy=False)
+    return np.asarray(dZ, dtype=AL.dtype if AL.dtype.kind == "f" else None)
 
 
 def update_parameters(
@@ -414,7 +415,7 @@ def update_parameters(
     L = check_parameters(params, name="params")
     rate = _as_real("learning_rate", learning_rate)
     if not np.isfinite(rate).all():
-        raise ValueError(f"learning_rate is {learning_rate}, expected finite numbers.")
+        raise ValueError(f"learning_rate is {learning_rate!r}, expected finite numbers.")
     updated: Parameters = {}
     for key in (f"{kind}{l}" for l in range(1, L + 1) for kind in "Wb"):
         if f"d{key}" not in grads:

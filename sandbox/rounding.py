@@ -26,6 +26,7 @@ whichever way rounding may turn it, some samples turn it so, and sigma covers bo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,10 +48,11 @@ MEMORY = 1 << 30  # bytes that the samples of one evaluation may take
 @dataclass(frozen=True)
 class Measured:
     """One output: `reference` in float64, `sigma` of its shape (not finite where the tested dtype
-    overflows)."""
+    overflows); `overflow`: some number on the way to the outputs is beyond the tested dtype."""
 
     reference: Array
     sigma: Array
+    overflow: bool
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _traced(function: Callable[..., Any], structure: Any, shapes: tuple[Any, ...
         return jax.tree.leaves(function(*jax.tree.unflatten(structure, leaves)))
 
     with jax.enable_x64(True):
-        return jax.make_jaxpr(flat)(*(jax.ShapeDtypeStruct(*shape) for shape in shapes))
+        return jax.make_jaxpr(flat)(*(jax.ShapeDtypeStruct(*s) for s in shapes))  # type: ignore[no-untyped-call]
 
 
 def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Array]]:
@@ -98,34 +100,36 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
     chunk = int(np.clip(MEMORY // max(size, 1) - 1, 8, samples))
     evaluator = _Evaluator(np.dtype(dtype))
     references: list[Array] = []
-    squares: list[Array] = []
+    deviations: list[Array] = []
     done = 0
     with np.errstate(all="ignore"), jax.enable_x64(True):
         while done < samples:
             evaluator.samples = min(chunk, samples - done)
             values = evaluator.run(closed.jaxpr, closed.consts, arrays)
             batched = [
-                evaluator.batch(v, var.aval.ndim)
-                for v, var in zip(values, closed.jaxpr.outvars, strict=True)
+                evaluator.batch(v, var.aval.ndim) for v, var in zip(values, closed.jaxpr.outvars, strict=True)
             ]
             if not done:
                 references = [np.array(v[0]) for v in batched]
-                squares = [np.zeros(v.shape[1:]) for v in batched]
-            for total, v in zip(squares, batched, strict=True):
-                total += np.sum((v[1:] - v[:1]) ** 2, axis=0)
+                deviations = [np.zeros(v.shape[1:]) for v in batched]
+            # hypot, because the squares of small deviations underflow.
+            deviations = [
+                np.hypot(total, np.hypot.reduce(v[1:] - v[:1], axis=0))
+                for total, v in zip(deviations, batched, strict=True)
+            ]
             done += evaluator.samples
         outputs = tuple(
-            Measured(g, np.sqrt(total / samples + evaluator.floor(g) ** 2))
-            for g, total in zip(references, squares, strict=True)
+            Measured(g, np.hypot(total / np.sqrt(samples), evaluator.floor(g)), evaluator.overflow)
+            for g, total in zip(references, deviations, strict=True)
         )
     return Noise(outputs, tuple(sorted(evaluator.unknown)), evaluator.kinks)
 
 
-_EXACT = frozenset(
+_EXACT = frozenset(  # data movement, comparisons and choices
     "broadcast_in_dim transpose reshape squeeze expand_dims slice dynamic_slice concatenate pad rev "
     "gather select_n max min reduce_max reduce_min argmax argmin eq ne and or not xor neg abs copy "
     "copy_p iota stop_gradient convert_element_type real imag conj sort clamp is_finite floor ceil "
-    "round reduce_and reduce_or dynamic_update_slice split square_not_rounded".split()
+    "round reduce_and reduce_or dynamic_update_slice split".split()  # noqa: SIM905
 )
 _ROUNDED = {  # standard deviation in units of u |y|
     "add": 1.0, "sub": 1.0, "mul": 1.0, "div": 1.0, "add_any": 1.0, "square": 1.0, "sqrt": 1.0, "rsqrt": 2.0,
@@ -160,39 +164,43 @@ class _Evaluator:
         self.rng = np.random.default_rng(SEED)
         self.unknown: set[str] = set()
         self.kinks = 0
+        self.overflow = False
 
     def batch(self, value: Any, ndim: int) -> Array:
         value = np.asarray(value)
         if value.ndim > ndim:
             return value
-        return np.broadcast_to(value, (self.samples + 1, *value.shape))
+        return np.asarray(np.broadcast_to(value, (self.samples + 1, *value.shape)))
 
     def floor(self, y: Array) -> Array:
         """The rounding of one stored value: u |y|, or what underflow leaves of it."""
         magnitude = np.abs(y)
-        return np.minimum(magnitude, self.u * magnitude + self.subnormal)
+        return np.asarray(np.minimum(magnitude, self.u * magnitude + self.subnormal))
 
     def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
-        """`value` with normal errors of the given standard deviation in all samples but the reference."""
-        overflow = np.abs(value) > self.largest
+        """`value` with normal errors of the given standard deviation in all samples but the reference;
+        an infinite one stands for an overflow."""
+        overflow = (np.abs(value) > self.largest) | np.isinf(deviation)
         if not (np.any(deviation) or overflow.any()):
             return value
         y = np.array(self.batch(value, ndim), dtype=np.float64)
         noise = self.rng.standard_normal((self.samples, *y.shape[1:]), dtype=np.float32)
         y[1:] += np.nan_to_num(deviation, nan=0.0, posinf=0.0) * noise
         if overflow.any():
-            y[1:] = np.where(np.abs(y[1:]) > self.largest, np.copysign(np.inf, y[1:]), y[1:])
+            self.overflow = True
+            beyond = (np.abs(y[1:]) > self.largest) | np.isinf(deviation)
+            y[1:] = np.where(beyond, np.copysign(np.inf, y[1:]), y[1:])
         return y
 
     def reference(self, value: Any, ndim: int) -> Array:
         value = np.asarray(value)
-        return value[0] if value.ndim > ndim else value
+        return np.asarray(value[0]) if value.ndim > ndim else value
 
     def enlarged(self, value: Array, ndim: int) -> Array:
         """The samples with T times their deviation from the reference."""
         if value.ndim == ndim:
             return value
-        return value[:1] + ENLARGED * np.nan_to_num(value - value[:1], nan=0.0)
+        return np.asarray(value[:1] + ENLARGED * np.nan_to_num(value - value[:1], nan=0.0))
 
     def run(self, jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
         env: dict[Any, Any] = {}
@@ -304,15 +312,24 @@ class _Evaluator:
         results = function(*values)
         return [np.asarray(r) for r in (results if eqn.primitive.multiple_results else [results])]
 
-    def summation(self, partials: Array, squares: Array, k: int) -> Array:
-        """The standard deviation of a sum of k terms from its B block sums (axis 0) and its sum of squares."""
-        S = np.cumsum(partials, axis=0)
-        before = S - partials
+    def summation(self, partials: Array, squares: Array, k: int, scale: float) -> Array:
+        """The standard deviation of a sum of k terms.
+
+        Args:
+            partials: the B block sums, (B, ...). squares: the sum of squares of the terms divided by
+                `scale`, which keeps them from overflow and underflow.
+        """
+        S = np.cumsum(partials, axis=0) / scale
+        before = S - partials / scale
         block = k / len(partials)
         variance = block * np.sum(before**2 + before * S + S**2, axis=0) / 3 + block * squares / 6 + squares
-        magnitude = self.u * np.sqrt(variance)
-        # Each of the k products may underflow to the nearest subnormal number.
-        return np.where(squares > 0, magnitude + self.subnormal * np.sqrt(k), 0.0)
+        deviation = self.u * np.sqrt(variance) * scale
+        # Each of the k terms may underflow to the nearest subnormal number. Where even the squares
+        # underflow, the rounding of the result is what is left.
+        deviation = np.where(squares > 0, deviation + self.subnormal * np.sqrt(k), 0.0)
+        deviation = np.maximum(deviation, self.floor(np.sum(partials, axis=0)))
+        # sum_j |t_j| <= sqrt(k sum_j t_j^2): beyond the largest number a partial sum may overflow.
+        return np.where(np.sqrt(k * squares) * scale > self.largest, np.inf, deviation)
 
     def reduce_sum(self, x: Array, ndim: int, axes: tuple[int, ...]) -> Array:
         shift = x.ndim - ndim
@@ -321,7 +338,12 @@ class _Evaluator:
         terms = terms.reshape(-1, *terms.shape[len(axes) :])
         if y.dtype.kind != "f":
             return np.asarray(y)
-        deviation = self.summation(*_blocks(terms), len(terms)) if len(terms) else np.zeros(y.shape)
+        if len(terms) == 0:
+            return np.asarray(y)
+        scale = _scale(terms)
+        borders = _borders(len(terms))
+        partials = np.add.reduceat(terms, borders[:-1], axis=0)
+        deviation = self.summation(partials, np.sum((terms / scale) ** 2, axis=0), len(terms), scale)
         return self.perturbed(np.asarray(y), ndim - len(axes), deviation)
 
     def dot_general(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
@@ -329,42 +351,40 @@ class _Evaluator:
         x = _matrices(np.asarray(values[0]), ndims[0], batch_x, contract_x, last=True)
         y = _matrices(np.asarray(values[1]), ndims[1], batch_y, contract_y, last=False)
         batch = tuple(np.shape(values[0])[np.ndim(values[0]) - ndims[0] + a] for a in batch_x)
+        used = ((*batch_x, *contract_x), (*batch_y, *contract_y))
         free = tuple(
             np.shape(v)[np.ndim(v) - n + a]
-            for v, n, used in zip(values, ndims, ((*batch_x, *contract_x), (*batch_y, *contract_y)), strict=True)
+            for v, n, taken in zip(values, ndims, used, strict=True)
             for a in range(n)
-            if a not in used
-        )  # fmt: skip
+            if a not in taken
+        )
         product = x @ y
         product = product.reshape(product.shape[: product.ndim - 3] + batch + free)
         x_reference, y_reference = self.reference(x, 3), self.reference(y, 3)
         k = x_reference.shape[-1]
         if k == 0:
             return product
-        borders = np.linspace(0, k, min(BLOCKS, k) + 1).astype(int)
+        borders = _borders(k)
         partials = np.stack(
-            [
-                x_reference[..., a:b] @ y_reference[..., a:b, :]
-                for a, b in zip(borders[:-1], borders[1:], strict=True)
-            ]
+            [x_reference[..., a:b] @ y_reference[..., a:b, :] for a, b in itertools.pairwise(borders)]
         )
-        # Scaled so that the squares neither overflow nor underflow.
-        scale = [max(float(np.max(np.abs(v), initial=0.0)), 1e-300) for v in (x_reference, y_reference)]
-        squares = (x_reference / scale[0]) ** 2 @ (y_reference / scale[1]) ** 2
-        deviation = self.summation(partials / scale[0] / scale[1], squares, k) * scale[0] * scale[1]
-        nonzero = np.any(partials != 0, axis=0) | (squares > 0)
-        deviation = np.where(nonzero, np.maximum(deviation, self.floor(product_reference(partials))), 0.0)
+        scale_x, scale_y = _scale(x_reference), _scale(y_reference)
+        squares = (x_reference / scale_x) ** 2 @ (y_reference / scale_y) ** 2
+        # A product that underflows leaves no trace in the squares, but is a rounding error.
+        nonzero = (x_reference != 0).astype(float) @ (y_reference != 0).astype(float) > 0
+        squares = np.where(nonzero, np.maximum(squares, np.finfo(float).tiny), 0.0)
+        deviation = self.summation(partials, squares, k, scale_x * scale_y)
         return self.perturbed(product, ndim, deviation.reshape(batch + free))
 
 
-def product_reference(partials: Array) -> Array:
-    return np.asarray(partials.sum(axis=0))
+def _scale(x: Array) -> float:
+    """The largest magnitude in x, by which to divide before squaring."""
+    return max(float(np.max(np.abs(x), initial=0.0)), np.finfo(float).tiny)
 
 
-def _blocks(terms: Array) -> tuple[Array, Array]:
-    """Block sums (B, ...) and the sum of squares of the terms (k, ...)."""
-    borders = np.linspace(0, len(terms), min(BLOCKS, len(terms)), endpoint=False).astype(int)
-    return np.add.reduceat(terms, borders, axis=0), np.sum(terms**2, axis=0)
+def _borders(k: int) -> Array:
+    """0 = i_0 < ... < i_B = k: the blocks of a sum of k terms."""
+    return np.linspace(0, k, min(BLOCKS, k) + 1).astype(int)
 
 
 def _matrices(x: Array, ndim: int, batch: Any, contract: Any, *, last: bool) -> Array:

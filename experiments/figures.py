@@ -1,0 +1,240 @@
+"""Figures of a sweep, drawn from its combined results file."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from experiments.store import LAYOUT, OUTPUTS, StoreError
+from sandbox.typing import Array
+
+# Okabe and Ito's palette, told apart with every kind of colour vision; a marker and a line style besides.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+STYLE: dict[Any, Any] = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "legend.fontsize": 8.0,
+    "xtick.labelsize": 8.0,
+}
+STYLE |= {"ytick.labelsize": 8.0, "svg.hashsalt": "experiments", "lines.markersize": 4.0}
+FORMATS = ("pdf", "svg", "png")
+MAX_LINES = 5
+
+
+@dataclass(frozen=True)
+class Results:
+    """The combined file, one width of it: arrays as in `experiments.store.LAYOUT`, less the width axis."""
+
+    schemes: list[str]
+    depths: Array
+    learning_rates: Array
+    width: int
+    data: str
+    values: dict[str, Array]
+
+
+def draw_figures(results_file: Path, out_folder: Path) -> list[Path]:
+    """Draw each figure for each width as PDF, SVG and PNG; return the files.
+
+    Raises:
+        StoreError: the file is missing or not a combined results file.
+    """
+    figures: dict[str, Callable[[Results], Figure]] = {
+        "final_cost": _final_cost,
+        "cost_curves": _cost_curves,
+        "gradient_error": _gradient_error,
+        "gradient_norm": _gradient_norm,
+    }
+    every_width = _load(results_file)
+    out_folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    with mpl.rc_context(STYLE):
+        for results in every_width:
+            suffix = f"-width{results.width}" if len(every_width) > 1 else ""
+            for name, draw in figures.items():
+                figure = draw(results)
+                for extension in FORMATS:
+                    path = out_folder / f"{results_file.stem}-{name}{suffix}.{extension}"
+                    # without a date, equal results give equal files
+                    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(extension)
+                    figure.savefig(path, dpi=150, metadata=metadata)
+                    files.append(path)
+    return files
+
+
+def _load(path: Path) -> list[Results]:
+    try:
+        with h5py.File(path, "r") as file:
+            schemes = [str(s) for s in file["scheme"].asstr()[()]]
+            values = {key: file[key][()] for key in LAYOUT}
+            data = json.loads(file.attrs["spec"])["data"]
+            depths, rates, widths = (file[key][()] for key in ("depth", "learning_rate", "width"))
+    except (OSError, KeyError):
+        raise StoreError(
+            f"results file: {path} is not the combined file of a sweep; give <folder>/<name>.h5."
+        ) from None
+    # depth and learning rate in rising order, whatever order the spec has
+    by_depth, by_rate = np.argsort(depths), np.argsort(rates)
+    for key, (dims, _, _) in LAYOUT.items():
+        values[key] = np.take(values[key], by_depth, axis=dims.index("depth"))
+        if "learning_rate" in dims:
+            values[key] = np.take(values[key], by_rate, axis=dims.index("learning_rate"))
+    return [
+        Results(
+            schemes,
+            depths[by_depth],
+            rates[by_rate],
+            int(width),
+            Path(data).name,
+            {key: value[:, :, i] for key, value in values.items()},
+        )
+        for i, width in enumerate(widths)
+    ]
+
+
+def _figure(
+    results: Results, title: str, rows: int, columns: int, panel: tuple[float, float]
+) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(panel[0] * columns + 1.2, panel[1] * rows + 0.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{title}\n{results.data}, hidden width {results.width}", fontsize=10)
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+
+
+def _median(values: Array, axis: int | tuple[int, ...]) -> Array:
+    """Median of the finite values, NaN where there is none."""
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all NaN: NaN is the answer
+        return np.asarray(np.nanmedian(values, axis=axis))
+
+
+def _chosen(count: int) -> Array:
+    """Indices of at most MAX_LINES of `count` values, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, MAX_LINES)).round().astype(int))
+
+
+def _line(i: int) -> dict[str, Any]:
+    return {"color": COLOURS[i], "linestyle": LINES[i], "marker": MARKERS[i]}
+
+
+def _final_cost(results: Results) -> Figure:
+    """Heat map over learning rate and depth for each scheme; crosses where a run diverged."""
+    cost = _median(results.values["final_cost"], axis=-1)
+    diverged = np.any(results.values["diverged_at"] >= 0, axis=-1, keepdims=False)
+    rates, depths = len(results.learning_rates), len(results.depths)
+    panel = (max(2.6, 0.42 * rates), max(2.6, 0.42 * depths))
+    figure, axes = _figure(
+        results, "Final cost (median over the seeds that did not diverge)", 1, len(results.schemes), panel
+    )
+    finite = cost[np.isfinite(cost)]
+    low = max(float(finite.min(initial=1.0)), 1e-8)
+    norm = LogNorm(low, max(float(finite.max(initial=low)), low * 1.01))
+    for ax, scheme, values, crosses in zip(axes[0], results.schemes, cost, diverged, strict=True):
+        ax.set_facecolor("0.85")
+        ax.pcolormesh(np.ma.masked_invalid(np.maximum(values, low)), norm=norm, cmap="viridis")
+        at_depth, at_rate = np.nonzero(crosses)
+        ax.scatter(at_rate + 0.5, at_depth + 0.5, marker="x", s=40, color="white", linewidths=3.5)
+        ax.scatter(at_rate + 0.5, at_depth + 0.5, marker="x", s=32, color="black", linewidths=1.5)
+        ax.set_xticks(np.arange(rates) + 0.5, [f"{rate:.2g}" for rate in results.learning_rates], rotation=60)
+        ax.set_yticks(np.arange(depths) + 0.5, [str(depth) for depth in results.depths])
+        ax.set(title=f"initialisation: {scheme}", xlabel="learning rate (per step)")
+    axes[0, 0].set_ylabel("depth (layers with parameters)")
+    figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label="final cost (nat per example)")
+    if diverged.any():
+        cross = Line2D([], [], color="black", marker="x", linestyle="", label="diverged (at least one seed)")
+        grey = Patch(facecolor="0.85", label="no run finished")
+        figure.legend(handles=[cross, grey], loc="outside lower center", ncols=2)
+    return figure
+
+
+def _cost_curves(results: Results) -> Figure:
+    """Cost against step; a row for each scheme, a column for each depth, a line for each learning rate."""
+    cost = _median(results.values["cost"], axis=3)
+    depths, rates = _chosen(len(results.depths)), _chosen(len(results.learning_rates))
+    figure, axes = _figure(
+        results,
+        "Cost during training (median over the seeds that have not diverged)",
+        len(results.schemes),
+        len(depths),
+        (2.1, 1.9),
+    )
+    steps = np.arange(cost.shape[-1])
+    for row, scheme in enumerate(results.schemes):
+        for column, depth in enumerate(depths):
+            ax = axes[row, column]
+            for i, rate in enumerate(rates):
+                label = f"{results.learning_rates[rate]:.2g}"
+                every = max(1, len(steps) // 5)
+                ax.plot(
+                    steps, cost[row, depth, rate], **_line(i), markevery=(i * every // 5, every), label=label
+                )
+            ax.set(title=f"{scheme}, depth {results.depths[depth]}", yscale="log")
+            ax.grid(alpha=0.3)
+    for ax in axes[-1]:
+        ax.set_xlabel("step (gradient steps)")
+    figure.supylabel("cost (nat per example)", fontsize=9)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, title="learning rate (per step)", loc="outside lower center", ncols=MAX_LINES
+    )
+    return figure
+
+
+def _gradient_error(results: Results) -> Figure:
+    """Largest local error in sigma against layer; a column for each gradient, a line for each depth."""
+    error = np.fmax.reduce(results.values["sigma_error"], axis=2)  # the larger of start and end
+    title = "Local error of the hand-written gradients (larger of before and after training)"
+    figure, axes = _figure(results, title, len(results.schemes), len(OUTPUTS), (2.3, 1.8))
+    for row, scheme in enumerate(results.schemes):
+        for column, output in enumerate(OUTPUTS):
+            _lines_by_depth(axes[row, column], results, error[row, :, :, column])
+            axes[row, column].set_title(f"{output}, initialisation: {scheme}")
+            axes[row, column].set_ylim(bottom=0)
+    figure.supylabel("largest error (rounding noise sigma)", fontsize=9)
+    return _finish_by_depth(figure, axes)
+
+
+def _gradient_norm(results: Results) -> Figure:
+    """Gradient norm against layer before training, schemes side by side, a line for each depth."""
+    norm = _median(results.values["gradient_norm_start"], axis=(2, 3))
+    title = "Gradient norm before training (median over seeds)"
+    figure, axes = _figure(results, title, 1, len(results.schemes), (2.8, 2.6))
+    for ax, scheme, values in zip(axes[0], results.schemes, norm, strict=True):
+        _lines_by_depth(ax, results, np.where(values > 0, values, np.nan))
+        ax.set(title=f"initialisation: {scheme}", yscale="log")
+    figure.supylabel("Frobenius norm of dW (nat per example)", fontsize=9)
+    return _finish_by_depth(figure, axes)
+
+
+def _lines_by_depth(ax: Any, results: Results, values: Array) -> None:
+    """One line of values (depth, layer) against layer for each depth shown."""
+    for i, depth in enumerate(_chosen(len(results.depths))):
+        layers = np.arange(1, results.depths[depth] + 1)
+        ax.plot(layers, values[depth, : len(layers)], **_line(i), label=str(results.depths[depth]))
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    ax.grid(alpha=0.3)
+
+
+def _finish_by_depth(figure: Figure, axes: Any) -> Figure:
+    for ax in axes[-1]:
+        ax.set_xlabel("layer (1 is next to the input)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    title = "depth (layers with parameters)"
+    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=MAX_LINES)
+    return figure

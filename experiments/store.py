@@ -1,0 +1,261 @@
+"""Results on disk: one file for each finished group, and one combined file made from them.
+
+Every file is written under a temporary name, flushed to the disk and renamed into place: whenever the
+program is killed, each file is either whole or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from experiments.data import Dataset
+from experiments.spec import Spec
+from sandbox.typing import Array
+
+MOMENTS = ("start", "end")
+OUTPUTS = ("dA_prev", "dW", "db")
+PACKAGES = ("autodiff-sandbox", "numpy", "scipy", "jax", "jaxlib", "h5py", "scikit-learn")
+RUN = ("scheme", "depth", "width", "learning_rate", "seed")
+
+# dataset: (dimensions, units, meaning)
+LAYOUT: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "cost": ((*RUN, "step"), "nat", "mean cross-entropy per example; NaN from the step of divergence on"),
+    "final_cost": (RUN, "nat", "cost after the last step; NaN for diverged runs"),
+    "train_accuracy": (RUN, "1", "fraction of training examples classified correctly"),
+    "test_accuracy": (RUN, "1", "fraction of test examples classified correctly"),
+    "diverged_at": (RUN, "1", "step at which the run was found diverged, -1 when it was not"),
+    "gradient_norm_start": ((*RUN, "layer"), "nat", "Frobenius norm of dW before the first step"),
+    "gradient_norm_end": ((*RUN, "layer"), "nat", "Frobenius norm of dW after the last step"),
+    "seconds": (RUN[:3], "s", "wall time of training the group's runs together"),
+    "gradients_verified": (RUN[:3], "1", "1 when the gradients passed their check"),
+    "sigma_error": (
+        (*RUN[:3], "moment", "layer", "output"),
+        "1",
+        "largest error of a local gradient in units of its rounding noise sigma",
+    ),
+}
+UNITS = {"learning_rate": "1", "depth": "layers with parameters", "width": "units", "step": "gradient steps"}
+
+
+class StoreError(ValueError):
+    """Results that cannot be used or must not be overwritten."""
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What one group stores; runs are in the order learning rate, then seed.
+
+    Arrays as in `experiments.training.Training`; sigma_error is (moment, layer, output), NaN where nothing
+    was checked (every run diverged). started, ended: UTC, ISO 8601. seconds: training only.
+    """
+
+    cost: Array
+    diverged_at: Array
+    train_accuracy: Array
+    test_accuracy: Array
+    gradient_norm_start: Array
+    gradient_norm_end: Array
+    sigma_error: Array
+    seconds: float
+    started: str
+    ended: str
+
+
+class Store:
+    """The files of one sweep: `<folder>/<name>.groups/*.h5` and `<folder>/<name>.h5`."""
+
+    def __init__(self, folder: Path, spec: Spec, data: Dataset) -> None:
+        self.spec, self.data = spec, data
+        self.combined = folder / f"{spec.name}.h5"
+        self.groups = folder / f"{spec.name}.groups"
+        self.provenance = provenance(spec, data)
+
+    def path(self, group: tuple[str, int, int]) -> Path:
+        scheme, depth, width = group
+        return self.groups / f"{scheme}-depth{depth}-width{width}.h5"
+
+    def prepare(self, overwrite: bool) -> None:
+        """Make the folders; with `overwrite` remove this name's results, else refuse another spec's."""
+        try:
+            self.groups.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"results: cannot make {self.groups} ({error.strerror}); choose --results."
+            ) from None
+        for path in (self.combined, *sorted(self.groups.glob("*.h5"))):
+            if overwrite:
+                path.unlink(missing_ok=True)
+            elif path.exists():
+                self._check_same(path)
+
+    def _check_same(self, path: Path) -> None:
+        try:
+            with h5py.File(path, "r") as file:
+                stored = file.attrs.get("spec"), file.attrs.get("data_sha256")
+        except OSError:
+            raise StoreError(
+                f"results: {path} is not readable HDF5; choose another --name or --overwrite."
+            ) from None
+        for what, found, own in zip(
+            ("spec", "data"), stored, (self.spec.canonical(), self.data.sha256), strict=True
+        ):
+            if found != own:
+                raise StoreError(
+                    f"name: {self.spec.name!r} already holds results of a different {what} ({path.name}).\n"
+                    "Choose another --name, or --overwrite to replace them."
+                )
+
+    def read(self, group: tuple[str, int, int]) -> GroupResult | None:
+        """The stored result of a group, None when it has not finished."""
+        if not self.path(group).exists():
+            return None
+        with h5py.File(self.path(group), "r") as file:
+            values = {f.name: file[f.name][()] for f in fields(GroupResult) if f.name in file}
+            for key in ("started", "ended"):
+                values[key] = str(file.attrs[key])
+        return GroupResult(**values)
+
+    def write(self, group: tuple[str, int, int], result: GroupResult) -> None:
+        def fill(file: h5py.File) -> None:
+            for key, value in vars(result).items():
+                if isinstance(value, str):
+                    file.attrs[key] = value
+                else:
+                    file[key] = value
+            file.attrs.update(self.provenance)
+
+        write_atomically(self.path(group), fill)
+
+    def combine(self) -> Path:
+        """Write the combined file from all groups; return its path."""
+        spec = self.spec
+        scales: dict[str, Any] = {
+            "scheme": list(spec.schemes),
+            "depth": np.array(spec.depths),
+            "width": np.array(spec.widths),
+            "learning_rate": np.array(spec.learning_rates),
+            "seed": np.array(spec.seeds),
+            "step": np.arange(spec.steps + 1),
+            "layer": np.arange(1, max(spec.depths) + 1),
+            "moment": list(MOMENTS),
+            "output": list(OUTPUTS),
+        }
+        values: dict[str, Array] = {}
+        for key, (dims, _, _) in LAYOUT.items():
+            whole = {"diverged_at": np.int64, "gradients_verified": np.int8}.get(key)
+            shape = [len(scales[dim]) for dim in dims]
+            values[key] = np.zeros(shape, whole) if whole else np.full(shape, np.nan)
+        history = []
+        runs = len(spec.learning_rates), len(spec.seeds)
+        for group in spec.groups:
+            scheme, depth, width = group
+            at = spec.schemes.index(scheme), spec.depths.index(depth), spec.widths.index(width)
+            result = self.read(group)
+            assert result is not None, group
+            for key in ("cost", "train_accuracy", "test_accuracy", "diverged_at"):
+                value = getattr(result, key)
+                values[key][at] = value.reshape(*runs, *value.shape[1:])
+            values["final_cost"][at] = result.cost[:, -1].reshape(runs)
+            for key in ("gradient_norm_start", "gradient_norm_end"):
+                values[key][at][..., :depth] = getattr(result, key).reshape(*runs, depth)
+            values["sigma_error"][at][:, :depth] = result.sigma_error
+            values["seconds"][at] = result.seconds
+            values["gradients_verified"][at] = 1  # a group that fails its check is never written
+            with h5py.File(self.path(group), "r") as file:
+                history.append({key: str(value) for key, value in file.attrs.items()})
+
+        def fill(file: h5py.File) -> None:
+            for name, scale in scales.items():
+                file[name] = scale
+                file[name].make_scale(name)
+                file[name].attrs["units"] = UNITS.get(name, "1")
+            for name, (dims, units, meaning) in LAYOUT.items():
+                file[name] = values[name]
+                file[name].attrs.update({"units": units, "long_name": meaning})
+                for axis, dim in enumerate(dims):
+                    file[name].dims[axis].attach_scale(file[dim])
+            file["gradients_verified"].attrs["dtype"] = "bool"  # xarray reads it as such
+            for key in self.provenance:  # groups of a resumed sweep may differ: say so
+                file.attrs[key] = "; ".join(sorted({attrs[key] for attrs in history}))
+            file.attrs["started"] = min(attrs["started"] for attrs in history)
+            file.attrs["ended"] = max(attrs["ended"] for attrs in history)
+
+        write_atomically(self.combined, fill)
+        return self.combined
+
+
+def write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
+    """Write an HDF5 file so that `path` is at any moment absent, the old file or the whole new one."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
+    try:
+        with h5py.File(name, "w") as file:
+            fill(file)
+        os.fchmod(handle, 0o644)
+        os.fsync(handle)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the rename itself
+    finally:
+        os.close(folder)
+
+
+def provenance(spec: Spec, data: Dataset) -> dict[str, str]:
+    """What the numbers depend on, as text attributes."""
+    blas = [
+        f"{i['internal_api']} {i['version']} ({i.get('architecture', '')})"
+        for i in threadpool_info()
+        if i["user_api"] == "blas"
+    ]
+    return {
+        "spec": spec.canonical(),
+        "data_source": data.source,
+        "data_preprocessing": data.preprocessing,
+        "data_sha256": data.sha256,
+        "packages": json.dumps({name: _version(name) for name in PACKAGES}),
+        "python": platform.python_version(),
+        "git_revision": _git_revision(),
+        "dtype": spec.dtype,
+        "blas": ", ".join(sorted(set(blas))) or "unknown",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _git_revision() -> str:
+    """The commit of this code, with "dirty" when tracked files differ from it; "unknown" outside git."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # installed inside another repository?
+        return git("rev-parse", "HEAD") + (" dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

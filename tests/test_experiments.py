@@ -1,0 +1,263 @@
+"""Claims about the experiments: specs, data, training, storage, figures, command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import sandbox.verify
+from experiments.cli import app
+from experiments.data import DataError, load_data
+from experiments.figures import draw_figures
+from experiments.spec import Spec, SpecError, load_spec, make_spec
+from experiments.store import LAYOUT, StoreError
+from experiments.sweep import GradientError, run_sweep
+from experiments.training import initial_parameters, train
+
+SMALL = {"depths": [1, 2], "widths": [3], "learning_rates": [0.1, 1.0, 1e9], "seeds": [0, 1], "steps": 5}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Spec:
+    """A sweep of a second over 40 made-up examples."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 4))
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        file["X"], file["y"] = X, X[:, 0] + 0.3 * rng.standard_normal(40) > 0
+    return make_spec({**SMALL, "data": str(tmp_path / "plain.h5")})
+
+
+def sweep(spec: Spec, folder: Path, **options: Any) -> Path:
+    return run_sweep(spec, folder, lambda runs, diverged: None, **options)
+
+
+def contents(path: Path) -> dict[str, Any]:
+    with h5py.File(path, "r") as file:
+        return {key: file[key][()] for key in LAYOUT if key != "seconds"}
+
+
+# --- spec -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("depths", [0]),
+        ("depths", [1, 1]),
+        ("depths", []),
+        ("depths", [1.5]),
+        ("widths", [True]),
+        ("learning_rates", [float("nan")]),
+        ("learning_rates", [-1.0]),
+        ("learning_rates", {"start": 0.1, "stop": 1.0}),
+        ("learning_rates", {"start": 0, "stop": 1.0, "num": 3}),
+        ("schemes", ["xavier"]),
+        ("dtype", "float16"),
+        ("steps", 0),
+        ("train_fraction", 1.0),
+        ("name", "../elsewhere"),
+        ("depth", [1]),
+    ],
+)
+def test_bad_field_is_named_in_at_most_two_lines(field: str, value: Any) -> None:
+    with pytest.raises(SpecError, match=field) as caught:
+        make_spec({field: value})
+    assert len(str(caught.value).splitlines()) <= 2
+    assert "expected" in str(caught.value)
+
+
+def test_toml_table_of_learning_rates_is_spaced_evenly_on_a_log_scale(tmp_path: Path) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_text("depths = [2]\nlearning_rates = {start = 0.01, stop = 1.0, num = 3}\n")
+    assert load_spec(path).learning_rates == (0.01, 0.1, 1.0)
+    path.write_text("depths = [")
+    with pytest.raises(SpecError, match="not valid TOML"):
+        load_spec(path)
+    with pytest.raises(SpecError, match="cannot read"):
+        load_spec(tmp_path / "absent.toml")
+
+
+# --- data -------------------------------------------------------------------------------------
+
+
+def test_digits_are_standardised_by_the_training_examples() -> None:
+    data = load_data("digits", 0.8, 0)
+    assert data.X_train.shape == (64, 1437)
+    assert data.Y_test.shape == (1, 360)
+    np.testing.assert_allclose(data.X_train.mean(axis=1), 0, atol=1e-12)
+    assert data.sha256 == load_data("digits", 0.8, 0).sha256 != load_data("digits", 0.8, 1).sha256
+
+
+def write_images(path: Path, labels: Any) -> None:
+    images = np.full((2, 4, 4, 3), 255, np.uint8)
+    with h5py.File(path, "w") as file:
+        file["train_set_x"], file["test_set_x"] = images, images
+        file["train_set_y"], file["test_set_y"] = labels, labels
+
+
+def test_exercise_images_become_columns_between_0_and_1(tmp_path: Path) -> None:
+    write_images(tmp_path / "cats.h5", [0, 1])
+    data = load_data(str(tmp_path / "cats.h5"), 0.8, 0)
+    assert data.X_train.shape == (48, 2)
+    assert data.X_train.max() == 1
+    np.testing.assert_array_equal(data.Y_train, [[0, 1]])
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [0, 1, 1], [0.0, np.nan]])
+def test_bad_labels_are_refused(tmp_path: Path, labels: list[float]) -> None:
+    write_images(tmp_path / "cats.h5", labels)
+    with pytest.raises(DataError, match="train_set_y"):
+        load_data(str(tmp_path / "cats.h5"), 0.8, 0)
+
+
+def test_unusable_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no file"):
+        load_data(str(tmp_path / "absent.h5"), 0.8, 0)
+    (tmp_path / "text.h5").write_text("text")
+    with pytest.raises(DataError, match="not a readable HDF5"):
+        load_data(str(tmp_path / "text.h5"), 0.8, 0)
+    with h5py.File(tmp_path / "keys.h5", "w") as file:
+        file["Z"] = 1
+    with pytest.raises(DataError, match=r"holds Z; expected train_set_x"):
+        load_data(str(tmp_path / "keys.h5"), 0.8, 0)
+    with h5py.File(tmp_path / "nan.h5", "w") as file:
+        file["X"], file["y"] = np.full((4, 2), np.nan), [0, 1, 0, 1]
+    with pytest.raises(DataError, match="NaN"):
+        load_data(str(tmp_path / "nan.h5"), 0.5, 0)
+
+
+# --- training ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_diverged_run_does_not_change_a_bit_of_its_neighbours(spec: Spec, dtype: str) -> None:
+    data = load_data(spec.data, 0.8, 0)
+    initial = initial_parameters(4, 3, 5, "he", [0, 1], dtype)
+    together = train(initial, data, [0.1, 1e12, 0.5], 20, dtype)
+    assert (together.diverged_at[2:4] > 0).all()
+    assert np.isnan(together.cost[2, together.diverged_at[2] :]).all()
+    for i, rate in ((0, 0.1), (4, 0.5)):
+        alone = train(initial, data, [rate], 20, dtype)
+        assert (alone.diverged_at == -1).all()
+        np.testing.assert_array_equal(together.cost[i : i + 2], alone.cost)
+        np.testing.assert_array_equal(together.parameters["W1"][i : i + 2], alone.parameters["W1"])
+
+
+def test_training_lowers_the_cost(spec: Spec) -> None:
+    data = load_data(spec.data, 0.8, 0)
+    training = train(initial_parameters(4, 2, 5, "he", [0], "float64"), data, [0.5], 100, "float64")
+    assert training.cost[0, -1] < 0.7 * training.cost[0, 0]
+    assert training.train_accuracy[0] > 0.8
+
+
+# --- sweep and store --------------------------------------------------------------------------
+
+
+def test_an_interrupted_sweep_resumes_to_the_same_results(spec: Spec, tmp_path: Path) -> None:
+    whole = sweep(spec, tmp_path / "whole")
+
+    def interrupt(runs: int, diverged: int) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "resumed"
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(spec, folder, interrupt)
+    (first,) = folder.glob("main.groups/*.h5")
+    written = first.stat().st_mtime_ns
+    resumed = sweep(spec, folder)
+    assert first.stat().st_mtime_ns == written
+    for key, value in contents(whole).items():
+        np.testing.assert_array_equal(contents(resumed)[key], value, err_msg=key)
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_results_of_another_spec_are_replaced_only_when_asked(spec: Spec, tmp_path: Path) -> None:
+    sweep(spec, tmp_path)
+    other = make_spec({**spec.model_dump(), "steps": 6})
+    with pytest.raises(StoreError, match="--overwrite"):
+        sweep(other, tmp_path)
+    with h5py.File(sweep(other, tmp_path, overwrite=True), "r") as file:
+        assert file["cost"].shape[-1] == 7
+
+
+def test_combined_file_names_its_dimensions_and_units(spec: Spec, tmp_path: Path) -> None:
+    with h5py.File(sweep(spec, tmp_path), "r") as file:
+        for key, (dims, _, _) in LAYOUT.items():
+            assert tuple(file[key].dims[axis][0].name.strip("/") for axis in range(file[key].ndim)) == dims
+            assert file[key].attrs["units"]
+        assert file["cost"].shape == (2, 2, 1, 3, 2, 6)
+        assert file["gradients_verified"][()].all()
+        assert np.isfinite(file["sigma_error"][:, 1, 0, 0]).all()
+        assert np.isnan(file["gradient_norm_start"][:, 0, ..., 1]).all()  # depth 1 has no layer 2
+        assert file.attrs["spec"] == spec.canonical()
+        assert {"packages", "git_revision", "blas", "machine", "started", "ended"} <= set(file.attrs)
+
+
+def test_a_failed_gradient_check_stops_the_sweep_and_stores_nothing(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = SimpleNamespace(
+        function="L_model_backward", scope="local", layer=1, output="dW", sigma_error=1e6, verdict="FAIL"
+    )
+
+    class Failed:
+        rows = (row,)
+
+        def __bool__(self) -> bool:
+            return False
+
+    monkeypatch.setattr(sandbox.verify, "check_model", lambda *arguments: Failed())
+    with pytest.raises(GradientError, match=r"L_model_backward \(local\), layer 1, dW: 1e\+06 sigma"):
+        sweep(spec, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.h5"))
+
+
+# --- figures and command line -----------------------------------------------------------------
+
+
+def test_every_figure_is_written_in_three_formats(spec: Spec, tmp_path: Path) -> None:
+    files = draw_figures(sweep(spec, tmp_path), tmp_path / "figures")
+    assert len(files) == 12
+    assert {path.suffix for path in files} == {".pdf", ".svg", ".png"}
+    assert all(path.stat().st_size > 1000 for path in files)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "--depth", "0"], "depths"),
+        (["sweep", "absent.toml"], "cannot read"),
+        (["sweep", "--data", "absent.h5"], "no file"),
+        (["sweep", "--scheme", "xavier"], "'small', 'he' or 'inverse_sqrt'"),
+        (["figures", "absent.h5"], "not the combined file"),
+    ],
+)
+def test_bad_input_exits_2_with_at_most_two_lines(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) <= 2
+
+
+def test_check_prints_a_report_and_exits_0() -> None:
+    result = CliRunner().invoke(app, ["check", "--depth", "2", "--width", "3", "--examples", "5"])
+    assert result.exit_code == 0, result.output
+    assert "dA_prev" in result.stdout
+
+
+def test_run_checks_sweeps_and_draws(spec: Spec, tmp_path: Path) -> None:
+    options = ["--depth", "1", "--width", "3", "--learning-rate", "0.1", "--steps", "2", "--scheme", "he"]
+    arguments = ["run", "--data", spec.data, *options, "--results", str(tmp_path / "r")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "r" / "main.h5").exists()
+    assert len(list((tmp_path / "r" / "figures").iterdir())) == 12

@@ -1,0 +1,228 @@
+"""Claims about the check: right code passes whatever its size, wrong code is caught and named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sandbox
+
+Function = Callable[..., Any]
+
+
+def drawn(
+    dims: list[int], m: int, seed: int = 0, scheme: str = "he", dtype: Any = np.float64, scale: float = 1.0
+) -> tuple[dict[str, Any], Any, Any]:
+    rng = np.random.default_rng(seed)
+    parameters = sandbox.initialize_parameters_deep(dims, rng=rng, scheme=scheme, dtype=dtype)  # type: ignore[arg-type]
+    for key in parameters:
+        if key[0] == "b":
+            parameters[key] = (0.1 * rng.standard_normal(parameters[key].shape)).astype(dtype)
+        parameters[key] = (scale * parameters[key]).astype(dtype)
+    X = rng.standard_normal((dims[0], m)).astype(dtype)
+    return parameters, X, rng.integers(0, 2, (1, m))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    depth=st.sampled_from([1, 2, 3, 5, 8, 16]),
+    width=st.sampled_from([1, 2, 7, 32, 64]),
+    m=st.sampled_from([1, 2, 17, 256]),
+    scheme=st.sampled_from(["small", "he", "inverse_sqrt"]),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_right_passes_raise_no_false_alarm(
+    depth: int, width: int, m: int, scheme: str, dtype: Any, scale: float, seed: int
+) -> None:
+    with np.errstate(all="ignore"):  # weights of 1e3 over 16 layers overflow float32
+        report = sandbox.check_model(*drawn([width] * depth + [1], m, seed, scheme, dtype, scale))
+    assert report, str(report)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("scheme", ["small", "he", "inverse_sqrt"])
+@pytest.mark.parametrize(
+    ("depth", "width", "m"), [(64, 256, 64), (64, 1, 2000), (2, 256, 2000), (64, 32, 256)]
+)
+def test_no_false_alarm_at_the_largest_sizes(depth: int, width: int, m: int, scheme: str, dtype: Any) -> None:
+    report = sandbox.check_model(*drawn([width] * depth + [1], m, 1, scheme, dtype))
+    assert report, str(report)
+
+
+def test_a_stack_is_checked_network_by_network() -> None:
+    networks = [drawn([5, 4, 1], 9, seed) for seed in range(3)]
+    parameters = {key: np.stack([network[0][key] for network in networks]) for key in networks[0][0]}
+    report = sandbox.check_model(parameters, networks[0][1], networks[0][2])
+    assert report
+    assert {row.shape for row in report.rows if row.output == "dW"} == {(3, 1, 4), (3, 4, 5)}
+
+
+def test_exact_zeros_in_Z_and_a_saturated_output_raise_no_false_alarm() -> None:
+    parameters, X, Y = drawn([4, 6, 1], 20)
+    parameters["W1"][2], parameters["b1"][2] = 0, 0
+    parameters["W2"] = parameters["W2"] * 1e4
+    assert sandbox.check_model(parameters, X, Y)
+
+
+# --- the mistakes that the exercise's notes invite ------------------------------------------------
+
+
+def without_1_over_m(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
+    return dA_prev, dW * dZ.shape[-1], db
+
+
+def dA_over_m(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
+    return dA_prev / dZ.shape[-1], dW, db
+
+
+def db_of_the_first_example(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, _ = sandbox.linear_backward(dZ, cache)
+    return dA_prev, dW, dZ[..., :1] / dZ.shape[-1]
+
+
+def db_without_keepdims(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
+    return dA_prev, dW, db[..., 0]
+
+
+def dW_of_the_wrong_sign(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
+    return dA_prev, -dW, db
+
+
+def dA_through_W_untransposed(dZ: Any, cache: Any) -> Any:
+    _, dW, db = sandbox.linear_backward(dZ, cache)
+    return cache[1] @ dZ, dW, db
+
+
+def db_in_float32(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
+    return dA_prev, dW, db.astype(np.float32)
+
+
+def one_entry_off_by_1e_9(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
+    dW[0, 0] *= 1 + 1e-9
+    return dA_prev, dW, db
+
+
+@pytest.mark.parametrize(
+    ("wrong", "output"),
+    [
+        (without_1_over_m, "dW"),
+        (dA_over_m, "dA_prev"),
+        (db_of_the_first_example, "db"),
+        (db_without_keepdims, "db"),
+        (dW_of_the_wrong_sign, "dW"),
+        (dA_through_W_untransposed, "dA_prev"),
+        (db_in_float32, "db"),
+        (one_entry_off_by_1e_9, "dW"),
+    ],
+)
+def test_a_wrong_linear_backward_is_caught_and_its_output_named(wrong: Function, output: str) -> None:
+    rng = np.random.default_rng(0)
+    A_prev, W, b, dZ = (rng.standard_normal(shape) for shape in ((6, 20), (6, 6), (6, 1), (6, 20)))
+    report = sandbox.check_linear_backward(dZ, (A_prev, W, b), function=wrong)
+    assert {row.output for row in report.failures()} == {output}
+
+
+def test_relu_with_a_derivative_of_one_at_zero_is_caught() -> None:
+    def wrong(dA: Any, cache: Any, activation: str) -> Any:
+        return sandbox.linear_backward(np.where(cache[1] >= 0, dA, 0), cache[0])
+
+    A_prev, W, b = np.ones((2, 3)), np.array([[1.0, -1.0]]), np.zeros((1, 1))
+    _, cache = sandbox.linear_activation_forward(A_prev, W, b, "relu")
+    dA = np.ones((1, 3))
+    assert sandbox.check_linear_activation_backward(dA, cache, "relu")
+    assert not sandbox.check_linear_activation_backward(dA, cache, "relu", function=wrong)
+
+
+def one_key_too_high(AL: Any, Y: Any, caches: Any) -> Any:
+    grads = sandbox.L_model_backward(AL, Y, caches)
+    return {f"dA{int(key[2:]) + 1}" if key[1] == "A" else key: value for key, value in grads.items()}
+
+
+def the_exercises_formula(AL: Any, Y: Any, caches: Any) -> Any:
+    grads = {}
+    with np.errstate(all="ignore"):
+        dA = -(Y / AL - (1 - Y) / (1 - AL))
+        for l in range(len(caches), 0, -1):
+            activation = "sigmoid" if l == len(caches) else "relu"
+            dA, dW, db = sandbox.linear_activation_backward(dA, caches[l - 1], activation)  # type: ignore[arg-type]
+            grads |= {f"dA{l - 1}": dA, f"dW{l}": dW, f"db{l}": db}
+    return grads
+
+
+def fused(AL: Any, Y: Any, caches: Any) -> Any:
+    grads = {}
+    dZ = AL - Y
+    for l in range(len(caches), 0, -1):
+        dA, dW, db = sandbox.linear_backward(dZ, caches[l - 1][0])
+        grads |= {f"dA{l - 1}": dA, f"dW{l}": dW, f"db{l}": db}
+        if l > 1:
+            dZ = dA * (caches[l - 2][1] > 0)
+    return grads
+
+
+def mask_of_the_wrong_layer(AL: Any, Y: Any, caches: Any) -> Any:
+    swapped = [(cache[0], other[1]) for cache, other in zip(caches, [caches[1], *caches[1:]], strict=True)]
+    return fused(AL, Y, swapped)
+
+
+@pytest.mark.parametrize("wrong", [one_key_too_high, mask_of_the_wrong_layer])
+def test_a_wrong_model_backward_is_caught(wrong: Function) -> None:
+    assert not sandbox.check_model(*drawn([5, 5, 5, 1], 12), backward=wrong)
+
+
+def test_the_exercises_formula_is_right_until_the_output_saturates() -> None:
+    parameters, X, Y = drawn([5, 4, 1], 12)
+    assert sandbox.check_model(parameters, X, Y, backward=the_exercises_formula)
+    parameters["W2"] = parameters["W2"] * 1e3
+    assert not sandbox.check_model(parameters, X, Y, backward=the_exercises_formula)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("scale", [1.0, 10.0, 1e3])
+def test_the_fused_AL_minus_Y_is_right_however_saturated(scale: float, dtype: Any) -> None:
+    parameters, X, Y = drawn([5, 4, 1], 40, dtype=dtype)
+    parameters["W2"] = (parameters["W2"] * scale).astype(dtype)
+    assert sandbox.check_model(parameters, X, Y.astype(dtype), backward=fused)
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def test_a_report_is_a_table_plain_data_and_a_truth_value() -> None:
+    report = sandbox.check_model(*drawn([3, 2, 1], 5))
+    assert bool(report) is True
+    data = json.loads(json.dumps(report.to_dict()))
+    assert data["ok"] is True
+    assert [row["output"] for row in data["rows"]][:3] == ["dA_prev", "dW", "db"]
+    assert set(data["rows"][0]) >= {
+        "function", "layer", "output", "shape", "dtype", "sigma_error", "relative_error", "verdict",
+    }  # fmt: skip
+    assert "L_model_backward" in str(report)
+    assert "outputs agree with the mirror" in str(report)
+
+
+def test_malformed_input_is_an_error_and_not_a_finding() -> None:
+    with pytest.raises(ValueError, match="dZ has shape"):
+        sandbox.check_linear_backward(np.ones((3, 4)), (np.ones((2, 4)), np.ones((5, 2)), np.ones((5, 1))))
+
+
+def test_import_sandbox_does_not_import_jax() -> None:
+    code = "import sandbox, sys; sys.exit('jax' in sys.modules or 'scipy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -27,9 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-SpecFile = Annotated[
-    Path | None, typer.Argument(help="TOML file; fields: name, data, depths, widths, ...")
-]
+SpecFile = Annotated[Path | None, typer.Argument(help="TOML file; fields: name, data, depths, widths, ...")]
 Name = Annotated[str | None, typer.Option(help="Name of the results, default main.")]
 Data = Annotated[str | None, typer.Option(help="'digits' (the default) or an HDF5 file.")]
 Depths = Annotated[list[int] | None, typer.Option("--depth", help="Layers with parameters; repeatable.")]

@@ -44,7 +44,7 @@ LAYOUT: dict[str, tuple[tuple[str, ...], str, str]] = {
     "sigma_error": (
         (*RUN[:3], "moment", "layer", "output"),
         "1",
-        "largest error of a local gradient in units of its rounding noise sigma",
+        "largest error of a gradient, local or end to end, in units of its rounding noise sigma",
     ),
 }
 UNITS = {"learning_rate": "1", "depth": "layers with parameters", "width": "units", "step": "gradient steps"}

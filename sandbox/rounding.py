@@ -125,12 +125,13 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
     return Noise(outputs, tuple(sorted(evaluator.unknown)), evaluator.kinks)
 
 
-_EXACT = frozenset(  # data movement, comparisons and choices
-    "broadcast_in_dim transpose reshape squeeze expand_dims slice dynamic_slice concatenate pad rev "
-    "gather select_n max min reduce_max reduce_min argmax argmin eq ne and or not xor neg abs copy "
-    "copy_p iota stop_gradient convert_element_type real imag conj sort clamp is_finite floor ceil "
-    "round reduce_and reduce_or dynamic_update_slice split".split()  # noqa: SIM905
-)
+_EXACT = {  # data movement, comparisons and choices
+    "abs", "and", "argmax", "argmin", "broadcast_in_dim", "ceil", "clamp", "concatenate", "conj",
+    "convert_element_type", "copy", "copy_p", "dynamic_slice", "dynamic_update_slice", "eq", "expand_dims",
+    "floor", "gather", "imag", "iota", "is_finite", "max", "min", "ne", "neg", "not", "or", "pad", "real",
+    "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reshape", "rev", "round", "select_n", "slice",
+    "sort", "split", "squeeze", "stop_gradient", "transpose", "xor",
+}  # fmt: skip
 _ROUNDED = {  # standard deviation in units of u |y|
     "add": 1.0, "sub": 1.0, "mul": 1.0, "div": 1.0, "add_any": 1.0, "square": 1.0, "sqrt": 1.0, "rsqrt": 2.0,
     "exp": 2.0, "exp2": 2.0, "expm1": 2.0, "log": 2.0, "log1p": 2.0, "logistic": 4.0, "tanh": 4.0, "sin": 4.0,
@@ -167,10 +168,10 @@ class _Evaluator:
         self.overflow = False
 
     def batch(self, value: Any, ndim: int) -> Array:
-        value = np.asarray(value)
-        if value.ndim > ndim:
-            return value
-        return np.asarray(np.broadcast_to(value, (self.samples + 1, *value.shape)))
+        array = np.asarray(value)
+        if array.ndim > ndim:
+            return array
+        return np.asarray(np.broadcast_to(array, (self.samples + 1, *array.shape)))
 
     def floor(self, y: Array) -> Array:
         """The rounding of one stored value: u |y|, or what underflow leaves of it."""
@@ -258,6 +259,13 @@ class _Evaluator:
             return [result]
         if name in ("add", "sub", "add_any") and any(not np.any(v) for v in operands):
             return [result]  # x + 0 is exact
+        if name in ("exp", "mul", "div"):
+            # A result that underflows to 0 is off by up to half the smallest subnormal number.
+            exact = [self.reference(v, ndim) for v in operands]
+            underflow = (self.reference(result, ndim) == 0) & np.all(
+                np.broadcast_arrays(*((v != 0) & np.isfinite(v) | (name == "exp") for v in exact)), axis=0
+            )
+            result = self.perturbed(result, ndim, np.where(underflow, self.subnormal, 0.0))
         return [self.rounded(name, result, ndim)]
 
     def rounded(self, name: str, result: Array, ndim: int) -> Array:

@@ -199,7 +199,7 @@ def _cost_curves(results: Results) -> Figure:
 def _gradient_error(results: Results) -> Figure:
     """Largest error in sigma against layer; a column for each gradient, a line for each depth."""
     error = np.fmax.reduce(results.values["sigma_error"], axis=2)  # the larger of start and end
-    title = "Local error of the hand-written gradients (larger of before and after training)"
+    title = "Error of the hand-written gradients (larger of before and after training)"
     figure, axes = _figure(results, title, len(results.schemes), len(OUTPUTS), (2.3, 1.8))
     for row, scheme in enumerate(results.schemes):
         for column, output in enumerate(OUTPUTS):

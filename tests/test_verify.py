@@ -156,7 +156,7 @@ def one_key_too_high(AL: Any, Y: Any, caches: Any) -> Any:
 
 
 def the_exercises_formula(AL: Any, Y: Any, caches: Any) -> Any:
-    grads = {}
+    grads: dict[str, Any] = {}
     with np.errstate(all="ignore"):
         dA = -(Y / AL - (1 - Y) / (1 - AL))
         for l in range(len(caches), 0, -1):
@@ -167,7 +167,7 @@ def the_exercises_formula(AL: Any, Y: Any, caches: Any) -> Any:
 
 
 def fused(AL: Any, Y: Any, caches: Any) -> Any:
-    grads = {}
+    grads: dict[str, Any] = {}
     dZ = AL - Y
     for l in range(len(caches), 0, -1):
         dA, dW, db = sandbox.linear_backward(dZ, caches[l - 1][0])

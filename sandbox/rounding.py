@@ -17,8 +17,9 @@ float32, 2^-53 for float64):
   have one sign, so it is not used. The partial sums are taken in blocks, in the order of the data:
   with l = k/B terms in block b, sum_j S_j^2 ~ l (S_{b-1}^2 + S_{b-1} S_b + S_b^2) / 3 + l sum t_j^2 / 6.
 * Data movement, comparisons, max and select: nothing.
-* Below the smallest normal number the absolute error is up to the smallest subnormal; above the
-  largest number the sample becomes infinite, as the tested computation does.
+* Below the smallest normal number the absolute error is up to that number, because many kernels flush
+  subnormal numbers to 0; above the largest number the sample becomes infinite, as the tested computation
+  does.
 
 A comparison is decided with the deviation of its operands enlarged T = 8 times, in each sample:
 whichever way rounding may turn it, some samples turn it so, and sigma covers both branches.
@@ -159,7 +160,7 @@ class _Evaluator:
     def __init__(self, dtype: np.dtype[Any]) -> None:
         limits = np.finfo(dtype)
         self.u = float(limits.eps) / 2
-        self.subnormal = float(limits.smallest_subnormal)
+        self.underflow = float(limits.tiny)
         self.largest = float(limits.max)
         self.samples = K
         self.rng = np.random.default_rng(SEED)
@@ -176,7 +177,7 @@ class _Evaluator:
     def floor(self, y: Array) -> Array:
         """The rounding of one stored value: u |y|, or what underflow leaves of it."""
         magnitude = np.abs(y)
-        return np.asarray(np.minimum(magnitude, self.u * magnitude + self.subnormal))
+        return np.asarray(np.minimum(magnitude, self.u * magnitude + self.underflow))
 
     def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
         """`value` with normal errors of the given standard deviation in all samples but the reference;
@@ -260,12 +261,12 @@ class _Evaluator:
         if name in ("add", "sub", "add_any") and any(not np.any(v) for v in operands):
             return [result]  # x + 0 is exact
         if name in ("exp", "mul", "div"):
-            # A result that underflows to 0 is off by up to half the smallest subnormal number.
+            # A result that underflows to 0 was not 0.
             exact = [self.reference(v, ndim) for v in operands]
             underflow = (self.reference(result, ndim) == 0) & np.all(
                 np.broadcast_arrays(*((v != 0) & np.isfinite(v) | (name == "exp") for v in exact)), axis=0
             )
-            result = self.perturbed(result, ndim, np.where(underflow, self.subnormal, 0.0))
+            result = self.perturbed(result, ndim, np.where(underflow, self.underflow, 0.0))
         return [self.rounded(name, result, ndim)]
 
     def rounded(self, name: str, result: Array, ndim: int) -> Array:
@@ -332,9 +333,9 @@ class _Evaluator:
         block = k / len(partials)
         variance = block * np.sum(before**2 + before * S + S**2, axis=0) / 3 + block * squares / 6 + squares
         deviation = self.u * np.sqrt(variance) * scale
-        # Each of the k terms may underflow to the nearest subnormal number. Where even the squares
+        # Each of the k terms may underflow. Where even the squares
         # underflow, the rounding of the result is what is left.
-        deviation = np.where(squares > 0, deviation + self.subnormal * np.sqrt(k), 0.0)
+        deviation = np.where(squares > 0, deviation + self.underflow * np.sqrt(k), 0.0)
         deviation = np.maximum(deviation, self.floor(np.sum(partials, axis=0)))
         # sum_j |t_j| <= sqrt(k sum_j t_j^2): beyond the largest number a partial sum may overflow.
         return np.where(np.sqrt(k * squares) * scale > self.largest, np.inf, deviation)

@@ -1,50 +1,81 @@
-"""What a check found: one row for each output, as a table, as plain data, as a truth value."""
+"""What a check found: one row for each output and each contract; as a table, as data, as a page."""
 
 from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Verdict = Literal["pass", "FAIL", "not compared"]
+Scope = Literal["local", "wiring", "contract", "end to end"]
+Verdict = Literal["pass", "FAIL", "note", "not compared"]
+Oracle = Literal["", "backward", "mirror", "forward", "undecided"]
+
+UNKNOWN = float("nan")  # the numbers of a row that compares none
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One wrong entry: `ratio` is computed / reference, `z` is |computed - reference| / sigma."""
+
+    index: tuple[int, ...]
+    computed: float
+    reference: float
+    ratio: float
+    z: float
 
 
 @dataclass(frozen=True)
 class Row:
-    """One output of one function, compared with the mirror.
+    """One output of one function compared with the mirror, or one contract that the function kept.
 
     Attributes:
         function: the tested function.
-        scope: "local" (its inputs are those that the tested code really used) or "end to end"
-            (from X and the parameters).
-        layer: l = 1..L.
-        output: "dA_prev", "dW", "db", or a key of the dict of gradients.
+        scope: "local" (the inputs that the tested code really used went into the mirror of this one
+            function), "wiring" (what was handed from function to function), "contract" (mutation,
+            aliases, warnings and the like), or "end to end" (from X and the parameters alone).
+        layer: l = 1..L, or None where there is no layer.
+        output: "dA_prev", "dW", "Z", ..., a key of the dict of gradients, or the contract's name.
+        verdict: "pass"; "FAIL"; "note" (worth knowing, no failure); "not compared".
+        finding: what is wrong, in words; empty for a pass.
         shape, dtype: of the tested output.
-        sigma_error: the largest |computed - reference| / sigma over the entries.
+        sigma_error: the largest |computed - reference| / sigma over the entries; NaN where no
+            numbers are compared.
         threshold: what `sigma_error` must not exceed.
         tensor_error: ||computed - reference|| / ||sigma||, the same for the output as a whole.
         tensor_threshold: what `tensor_error` must not exceed.
         relative_error: max |computed - reference| / max |reference|.
         overflowed: entries that the tested dtype cannot hold, which are not compared.
-        verdict: "pass", "FAIL", or "not compared" (all entries overflow).
-        finding: what is wrong, in words; empty for a pass.
+        worst: the entries furthest off, worst first.
+        pattern: the mistake that explains the difference, where one is recognised.
+        at_fault: "backward", "mirror" or "forward", where the third oracle could say; "undecided"
+            where it was asked and could not.
     """
 
     function: str
-    scope: str
-    layer: int
+    scope: Scope
+    layer: int | None
     output: str
-    shape: tuple[int, ...]
-    dtype: str
-    sigma_error: float
-    threshold: float
-    tensor_error: float
-    tensor_threshold: float
-    relative_error: float
-    overflowed: int
     verdict: Verdict
-    finding: str
+    finding: str = ""
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    sigma_error: float = UNKNOWN
+    threshold: float = UNKNOWN
+    tensor_error: float = UNKNOWN
+    tensor_threshold: float = UNKNOWN
+    relative_error: float = UNKNOWN
+    overflowed: int = 0
+    worst: tuple[Entry, ...] = ()
+    pattern: str = ""
+    at_fault: Oracle = ""
+
+    @property
+    def place(self) -> str:
+        """Function, layer and output, as one reads it."""
+        where = f", layer {self.layer}" if self.layer is not None else ""
+        return f"{self.function}{where}, {self.output}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +83,7 @@ class Report:
     """The rows of a check. True if no row failed.
 
     Attributes:
-        rows: in the order of the backward pass, local checks first.
+        rows: inner functions before those that call them, so that the first failure names the culprit.
         kinks: decisions (Z > 0) that rounding may turn, either branch of which is a right answer.
         unknown_primitives: operations of the mirror for which a rounding error of u was assumed.
     """
@@ -62,46 +93,80 @@ class Report:
     unknown_primitives: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return all(row.verdict != "FAIL" for row in self.rows)
+        return not self.failures()
 
     def failures(self) -> tuple[Row, ...]:
-        """The rows that failed, local ones first: the first is where to look."""
+        """The rows that failed. The first is where to look; others may follow from it."""
         return tuple(row for row in self.rows if row.verdict == "FAIL")
 
+    def notes(self) -> tuple[Row, ...]:
+        """What is worth knowing and is no failure."""
+        return tuple(row for row in self.rows if row.verdict == "note")
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for `json.dumps` (infinite and NaN errors become strings)."""
-        rows = [
-            {k: str(v) if isinstance(v, float) and not abs(v) < float("inf") else v for k, v in row.items()}
-            for row in (asdict(row) | {"shape": list(row.shape)} for row in self.rows)
-        ]
+        """Plain data, ready for `json.dumps`: a number that JSON cannot hold is null (NaN: nothing was
+        compared) or the string "inf" or "-inf"."""
         return {
             "ok": bool(self),
+            "summary": self.summary(),
             "kinks": self.kinks,
             "unknown_primitives": list(self.unknown_primitives),
-            "rows": rows,
+            "rows": [_plain(asdict(row)) for row in self.rows],
         }
 
     def summary(self) -> str:
-        """One or two sentences: how many outputs, how large an error, what to look at first."""
-        counts = Counter(row.verdict for row in self.rows)
-        compared = [row for row in self.rows if row.verdict != "not compared"]
-        worst = max((row.sigma_error for row in compared), default=0.0)
-        text = f"{counts['pass']} of {len(self.rows)} outputs agree with the mirror"
-        if not counts["FAIL"]:
-            text += f"; the largest error is {worst:.2g} sigma (sigma: what rounding alone explains)."
+        """A few sentences: how many outputs agree, how large the errors are, what to look at first."""
+        compared = [r for r in self.rows if r.sigma_error == r.sigma_error and r.verdict != "not compared"]
+        values = Counter(row.verdict for row in self.rows if row.scope != "contract")
+        contracts = Counter(row.verdict for row in self.rows if row.scope == "contract")
+        kept = f", {contracts['pass']} contracts kept" if contracts else ""
+        total = values["pass"] + values["FAIL"] + values["not compared"]
+        text = f"{values['pass']} of {total} outputs agree with the mirror{kept}"
+        failures = self.failures()
+        if failures:
+            text += f"; {len(failures)} rows FAIL.\nLook first at {_explained(failures[0])}"
+            others = sorted({r.function for r in failures[1:]} - {failures[0].function})
+            if others:
+                text += (
+                    f"\nFailures in {', '.join(others)} may follow from it: correct this one, check again."
+                )
         else:
-            first = self.failures()[0]
-            text += (
-                f"; {counts['FAIL']} do not. Look first at {first.function}, layer {first.layer}, "
-                f"{first.output}: {first.finding}"
-            )
-        if counts["not compared"]:
-            text += f" {counts['not compared']} overflow in this dtype and were not compared."
+            worst = max((row.sigma_error for row in compared), default=0.0)
+            text += f"; the largest error is {worst:.2g} sigma (sigma: what rounding alone explains)."
+        uncompared = values["not compared"] + contracts["not compared"]
+        if uncompared:
+            text += f"\n{uncompared} rows were not compared; the reason stands in their finding."
         if self.kinks:
-            text += f" {self.kinks} entries of Z are within rounding of a kink."
+            text += (
+                f"\n{self.kinks} decisions are within rounding of a kink: either branch is accepted there."
+            )
         if self.unknown_primitives:
-            text += f" Rounding assumed to be u for: {', '.join(self.unknown_primitives)}."
+            text += f"\nA rounding error of u was assumed for: {', '.join(self.unknown_primitives)}."
         return text
+
+    def _lines(self) -> list[tuple[str, ...]]:
+        """The table: a line for each failure, and one for all rows of a function that passed."""
+        lines: list[tuple[str, ...]] = []
+        for rows in _grouped(self.rows):
+            row = rows[0]
+            errors = [r.sigma_error for r in rows if r.sigma_error == r.sigma_error]
+            relative = [r.relative_error for r in rows if r.relative_error == r.relative_error]
+            thresholds = [r.threshold for r in rows if r.threshold == r.threshold]
+            lines.append(
+                (
+                    row.function,
+                    row.scope,
+                    _layers(r.layer for r in rows),
+                    _outputs(rows),
+                    "x".join(map(str, row.shape)) if len(rows) == 1 else "",
+                    row.dtype,
+                    f"{max(errors):.3g}" if errors else "",
+                    f"{max(thresholds):.1f}" if thresholds else "",
+                    f"{max(relative):.1e}" if relative else "",
+                    row.verdict,
+                )
+            )
+        return lines
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -109,18 +174,21 @@ class Report:
         from rich.text import Text
 
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("function", "scope", "layer", "output", "shape", "dtype"):
-            table.add_column(heading)
-        for heading in ("error/sigma", "allowed", "relative error"):
-            table.add_column(heading, justify="right")
-        table.add_column("verdict")
-        for row in self.rows:
-            table.add_row(
-                row.function, row.scope, str(row.layer), row.output, "x".join(map(str, row.shape)), row.dtype,
-                f"{row.sigma_error:.3g}", f"{row.threshold:.1f}", f"{row.relative_error:.1e}",
-                Text(row.verdict, "green" if row.verdict == "pass" else "bold red"),
-            )  # fmt: skip
-        return Group(table, Text(""), Text(self.summary()))
+        for heading, justify in zip(HEADINGS, JUSTIFY, strict=True):
+            table.add_column(heading, justify=justify, no_wrap=heading == "function")
+        for line in self._lines():
+            table.add_row(*line[:-1], Text(line[-1], _STYLES[line[-1]]))
+        parts: list[Any] = [table]
+        for row in self.failures()[1:6]:
+            parts += [Text(""), Text(_explained(row))]
+        for row in self.notes():
+            parts.append(Text(f"note: {row.place}: {row.finding}", "yellow"))
+        style = "bold red" if self.failures() else "green"
+        first, *others = self.summary().split("\n")
+        parts += [Text(""), Text(first, style), *map(Text, others)]
+        if worst := next((r.worst for r in self.failures()[:1] if r.worst), None):
+            parts += [Text(""), _entries(worst)]
+        return Group(*parts)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -129,3 +197,112 @@ class Report:
         console.print(self)
         assert isinstance(console.file, io.StringIO)
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        colours = {"pass": "green", "FAIL": "crimson", "note": "darkorange", "not compared": "gray"}
+        head = "".join(f"<th>{escape(h)}</th>" for h in HEADINGS)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{escape(cell)}</td>" for cell in line[:-1])
+            + f'<td style="color:{colours[line[-1]]}"><b>{escape(line[-1])}</b></td></tr>'
+            for line in self._lines()
+        )
+        text = [*self.summary().split("\n"), *(f"note: {r.place}: {r.finding}" for r in self.notes())]
+        paragraphs = "".join(f"<p>{escape(line)}</p>" for line in text)
+        worst = next((r.worst for r in self.failures()[:1]), ())
+        entries = (
+            "<table><tr>"
+            + "".join(f"<th>{heading}</th>" for heading in ENTRY_HEADINGS)
+            + "</tr>"
+            + "".join(
+                "<tr>" + "".join(f"<td>{escape(c)}</td>" for c in _cells(entry)) + "</tr>" for entry in worst
+            )
+            + "</table>"
+            if worst
+            else ""
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{paragraphs}{entries}"
+
+
+HEADINGS = (
+    "function", "scope", "layer", "output", "shape", "dtype", "error/sigma", "allowed", "relative error",
+    "verdict",
+)  # fmt: skip
+JUSTIFY: tuple[Literal["left", "right"], ...] = ("left",) * 6 + ("right",) * 3 + ("left",)
+ENTRY_HEADINGS = ("entry", "computed", "reference", "ratio", "error/sigma")
+_STYLES = {"pass": "green", "FAIL": "bold red", "note": "yellow", "not compared": "dim"}
+
+
+def merged(reports: Iterable[Report]) -> Report:
+    """One report of all the rows."""
+    reports = tuple(reports)
+    return Report(
+        tuple(row for report in reports for row in report.rows),
+        sum(report.kinks for report in reports),
+        tuple(sorted({name for report in reports for name in report.unknown_primitives})),
+    )
+
+
+def _explained(row: Row) -> str:
+    fault = {
+        "backward": " The forward, differenced numerically, agrees with the mirror: the backward is wrong.",
+        "mirror": " The forward, differenced numerically, agrees with the backward: the mirror is wrong.",
+        "forward": " The backward agrees with the mirror, and the forward does not: the forward is wrong.",
+        "undecided": " The forward, differenced numerically, agrees with neither backward nor mirror.",
+    }
+    pattern = f" {row.pattern}" if row.pattern else ""
+    return f"{row.place}: {row.finding}{pattern}{fault.get(row.at_fault, '')}"
+
+
+def _grouped(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of one function, scope and dtype that passed stand together; every other row alone."""
+    groups: dict[Any, list[Row]] = {}
+    for i, row in enumerate(rows):
+        alone = row.verdict in ("FAIL", "note")
+        key = (row.function, row.scope, row.verdict, i if alone else row.dtype)
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def _outputs(rows: Sequence[Row]) -> str:
+    names = list(dict.fromkeys(row.output for row in rows))
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{len(names)} {'contracts' if rows[0].scope == 'contract' else 'outputs'}"
+
+
+def _layers(layers: Iterable[int | None]) -> str:
+    numbers = sorted({layer for layer in layers if layer is not None})
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    return (
+        str(list(entry.index)), f"{entry.computed:.9g}", f"{entry.reference:.9g}", f"{entry.ratio:.6g}",
+        f"{entry.z:.3g}",
+    )  # fmt: skip
+
+
+def _entries(worst: Sequence[Entry]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, title="worst entries", title_justify="left")
+    for heading in ENTRY_HEADINGS:
+        table.add_column(heading, justify="right")
+    for entry in worst:
+        table.add_row(*_cells(entry))
+    return table
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return str(value) if isinstance(value, float) and abs(value) == float("inf") else value

@@ -1,0 +1,114 @@
+"""One output against its reference, in units of sigma, and the threshold with its derivation.
+
+Threshold. Under the hypothesis that only rounding separates a component c_i from the reference g_i,
+c_i - g_i has mean 0 and a standard deviation of at most sigma_i, and its estimate from K samples
+makes z_i = |c_i - g_i| / sigma_i at most a Student t variable with K degrees of freedom. An output
+of N components fails when some z_i exceeds the quantile of t_K at ALPHA / N (Bonferroni), or when
+||c - g|| / ||sigma|| exceeds that at ALPHA: a ratio of quadratic forms whose tail is heaviest when
+all components err together, and then it is |t_K|. So an output that is right fails with a
+probability below 2 ALPHA, whatever its size. Roundings have a root mean square of about 0.4 u, the
+samples of u, which leaves a margin for roundings that are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from sandbox.diagnose import Mistakes, pattern
+from sandbox.report import Entry, Row, Scope, Verdict
+from sandbox.rounding import K, Measured
+from sandbox.typing import Array
+
+ALPHA = 1e-9  # the largest probability that one right output fails either test
+WORST = 3  # entries shown
+
+
+@lru_cache(maxsize=1024)
+def threshold(components: int) -> float:
+    """The largest |computed - reference| / sigma allowed in an output of so many components."""
+    return float(-stdtrit(K, ALPHA / (2 * max(components, 1))))
+
+
+def compare(
+    function: str,
+    scope: Scope,
+    layer: int | None,
+    output: str,
+    computed: Any,
+    expected: Measured,
+    dtype: Any,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    mistakes: Mistakes | None = None,
+) -> Row:
+    """One row: `computed` against the reference and sigma of `expected`.
+
+    Args:
+        dtype: what the output should have; None for any.
+        inputs, mistakes: what `sandbox.diagnose.pattern` may explain a difference with.
+    """
+    computed = np.asarray(computed)
+    g, sigma = expected.reference, expected.sigma
+    row = Row(
+        function, scope, layer, output, "FAIL", shape=computed.shape, dtype=str(computed.dtype),
+        sigma_error=float("inf"), threshold=threshold(g.size), tensor_error=float("inf"),
+        tensor_threshold=threshold(1), relative_error=float("inf"),
+    )  # fmt: skip
+    if computed.dtype.kind not in "fiub":
+        return replace(row, finding=f"its dtype is {computed.dtype}, expected real numbers.")
+    if computed.shape != g.shape:
+        explained = pattern(computed, g, sigma, row.threshold, inputs or {}, mistakes)
+        finding = f"its shape is {computed.shape}, expected {g.shape}."
+        return replace(row, finding=finding, pattern=explained)
+    representable = np.isfinite(sigma) & np.isfinite(g)
+    if expected.overflow:
+        # Which later number an overflow spoils (inf - inf, 0 inf) depends on the order of operations.
+        representable &= np.isfinite(computed)
+    with np.errstate(all="ignore"):
+        scale = np.where(representable, sigma, 0.0)
+        error = np.abs(np.where(representable, computed.astype(np.float64) - g, 0.0))
+        error = np.where(np.isnan(error), np.inf, error)
+        z = np.where(error > 0, error / scale, 0.0)
+        sigma_error = float(np.max(z, initial=0.0))
+        # Relative to the largest entries, so that the squares neither overflow nor underflow.
+        unit = float(np.max(scale, initial=0.0)) or 1.0
+        tensor_error = float(np.linalg.norm(error / unit) / (np.linalg.norm(scale / unit) or 1.0))
+        largest = float(np.max(np.abs(g), where=representable, initial=0.0))
+        relative_error = float(np.max(error, initial=0.0) / largest) if error.any() else 0.0
+    overflowed = int(g.size - np.count_nonzero(representable))
+    row = replace(
+        row, sigma_error=sigma_error, tensor_error=tensor_error, relative_error=relative_error,
+        overflowed=overflowed,
+    )  # fmt: skip
+    if sigma_error > row.threshold or tensor_error > row.tensor_threshold:
+        worst = _worst(computed, g, z)
+        count = int(np.count_nonzero(z > row.threshold))
+        finding = (
+            f"{count or 'no'} of {g.size} {'entry is' if count == 1 else 'entries are'} further off than "
+            f"rounding explains; entry {worst[0].index} is {worst[0].computed:.6g}, "
+            f"expected {worst[0].reference:.6g}, {worst[0].z:.3g} sigma off."
+        )
+        explained = pattern(computed, g, sigma, row.threshold, inputs or {}, mistakes)
+        return replace(row, finding=finding, worst=worst, pattern=explained)
+    if dtype is not None and computed.dtype != np.dtype(dtype):
+        return replace(row, finding=f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}.")
+    verdict: Verdict = "not compared" if g.size and overflowed == g.size else "pass"
+    finding = "all entries overflow in this dtype." if verdict == "not compared" else ""
+    return replace(row, verdict=verdict, finding=finding)
+
+
+def _worst(computed: Array, g: Array, z: Array) -> tuple[Entry, ...]:
+    entries = []
+    for i in np.argsort(-z, axis=None, kind="stable")[:WORST]:
+        index = tuple(int(j) for j in np.unravel_index(i, z.shape))
+        c, r = float(computed[index]), float(g[index])
+        if z[index] > 0:
+            ratio = c / r if r else float("nan")
+            entries.append(Entry(index, c, r, ratio, float(z[index])))
+    return tuple(entries)

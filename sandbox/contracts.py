@@ -1,0 +1,252 @@
+"""What a caller may rely on beyond the values: one row for each contract of a tested function.
+
+Every call is made on copies, and an exception in the tested code is a finding with its place.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from sandbox.equations import Equation, Inputs
+from sandbox.hooks import difference, place
+from sandbox.local import compare_outputs, measured
+from sandbox.report import Row
+from sandbox.rounding import Measured, Noise
+from sandbox.typing import Array
+
+EXAMPLES = 16  # contracts hold or fail on few examples
+
+
+class _BrokenError(Exception):
+    """A contract that is not kept; the message says how."""
+
+
+def check_contracts(
+    equation: Equation, function: Callable[..., Any], inputs: Inputs, *, stacks: bool | None
+) -> list[Row]:
+    """One row for each contract.
+
+    Args:
+        inputs: flat, as the equation has them.
+        stacks: whether stacks of matrices must be taken; False: a function that takes single
+            networks only gets a note; None: the function is not one of matrices.
+    """
+    subject = _Subject(equation, function, _first_examples(equation, inputs))
+    if any(output.overflow for output in subject.expected().outputs):
+        finding = "the numbers overflow in this dtype; ask with smaller ones."
+        return [Row(equation.function, "contract", None, "contracts", "not compared", finding)]
+    rows = []
+    for name, contract in _contracts(subject, stacks):
+        row = Row(equation.function, "contract", None, name, "pass")
+        try:
+            contract()
+        except _BrokenError as broken:
+            row = replace(row, verdict="FAIL", finding=str(broken))
+        except Exception as error:  # whatever the tested code raises
+            row = replace(row, verdict="FAIL", finding=f"it raised {place(error)}.")
+        note = (name == "stacks of networks" and not stacks) or row.finding.startswith(
+            "with the right values"
+        )
+        if row.verdict == "FAIL" and note:
+            row = replace(row, verdict="note")
+        rows.append(row)
+        if name == "runs" and row.verdict == "FAIL":
+            break  # nothing else can be said of it
+    return rows
+
+
+def _contracts(s: _Subject, stacks: bool | None) -> Iterator[tuple[str, Callable[[], None]]]:
+    yield "runs", s.runs
+    yield "inputs unchanged", s.inputs_unchanged
+    yield "outputs are new arrays", s.outputs_are_new
+    yield "no memory of earlier calls, no randomness", s.deterministic
+    yield "no warnings", s.no_warnings
+    yield "read-only, strided and Fortran-ordered inputs", s.layouts
+    yield "the other dtype", s.other_dtype
+    if s.equation.cotangents:
+        yield "linear in the cotangent", s.linear
+        yield "NaN is not hidden", s.nan
+    if "m" in "".join(s.equation.axes):
+        yield "one example", lambda: s.one("m", "one example")
+    if "n" in "".join(s.equation.axes):
+        yield "one unit", lambda: s.one("np", "one unit")
+    if s.equation.axes and set(s.equation.axes) == {"nm"}:
+        yield "large |Z|", s.large
+    if stacks is not None:
+        yield "stacks of networks", s.stacks
+
+
+class _Subject:
+    def __init__(self, equation: Equation, function: Callable[..., Any], inputs: Inputs) -> None:
+        self.equation, self.function, self.inputs = equation, function, inputs
+        self.noise: Noise | None = None
+
+    def call(self, inputs: Inputs) -> Any:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return self.function(*copy.deepcopy(self.equation.pack(*inputs)))
+
+    def expected(self) -> Noise:
+        if self.noise is None:
+            self.noise = measured(self.equation, self.inputs)
+        return self.noise
+
+    def agree(self, result: Any, expected: Noise, inputs: Inputs, when: str) -> None:
+        for row in compare_outputs(self.equation, result, expected, inputs):
+            if row.verdict == "FAIL":
+                raise _BrokenError(f"{when}, {row.output}: {row.finding} {row.pattern}".rstrip())
+
+    def check(self, inputs: Inputs, when: str) -> None:
+        self.agree(self.call(inputs), measured(self.equation, inputs), inputs, when)
+
+    def runs(self) -> None:
+        self.call(self.inputs)
+
+    def inputs_unchanged(self) -> None:
+        arguments = copy.deepcopy(self.equation.pack(*self.inputs))
+        before = copy.deepcopy(arguments)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.function(*arguments)
+        if where := difference(before, arguments):
+            raise _BrokenError(f"{where} was changed in place; work on a copy.")
+
+    def outputs_are_new(self) -> None:
+        arguments = copy.deepcopy(self.equation.pack(*self.inputs))
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = self.function(*arguments)
+        given = [x for x in jax.tree.leaves(arguments) if isinstance(x, np.ndarray)]
+        for name, output in zip(self.equation.outputs, self.equation.unpack(result), strict=True):
+            if "cache" in name:
+                continue  # caches are the arrays themselves
+            if any(np.may_share_memory(output, x) for x in given if isinstance(output, np.ndarray)):
+                raise _BrokenError(f"{name} shares memory with an input: to change one changes the other.")
+
+    def deterministic(self) -> None:
+        first = self.call(self.inputs)
+        other = tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in self.inputs)
+        self.call(other)
+        if where := difference(first, self.call(self.inputs), "result"):
+            raise _BrokenError(
+                f"{where} differs between two calls with the same inputs (and another call between them): "
+                "is something random, or kept from an earlier call?"
+            )
+
+    def no_warnings(self) -> None:
+        arguments = copy.deepcopy(self.equation.pack(*self.inputs))
+        with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
+            warnings.simplefilter("always")
+            self.function(*arguments)
+        if caught:
+            raise _BrokenError(f"it warned: {caught[0].message}.")
+
+    def layouts(self) -> None:
+        def fortran(x: Array) -> Array:
+            return np.asfortranarray(x)
+
+        def strided(x: Array) -> Array:
+            return np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x
+
+        def read_only(x: Array) -> Array:
+            x = x.copy()
+            x.flags.writeable = False
+            return x
+
+        for name, layout in (("read-only", read_only), ("strided", strided), ("Fortran-ordered", fortran)):
+            arguments = jax.tree.map(
+                lambda x, layout=layout: layout(x) if isinstance(x, np.ndarray) else x,
+                copy.deepcopy(self.equation.pack(*self.inputs)),
+            )
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    result = self.function(*arguments)
+                except Exception as error:
+                    raise _BrokenError(f"with {name} inputs it raised {place(error)}.") from None
+            self.agree(result, self.expected(), self.inputs, f"with {name} inputs")
+
+    def other_dtype(self) -> None:
+        double = np.result_type(*(x for x in self.inputs if _is_float(x))) == np.float64
+        dtype = np.float32 if double else np.float64
+        inputs = tuple(x.astype(dtype) if _is_float(x) else x for x in self.inputs)
+        self.check(inputs, f"with {np.dtype(dtype)} inputs")
+
+    def linear(self) -> None:
+        # Powers of 2 scale every rounding error with the result.
+        for factor in (2.0**10, 2.0**-10, -1.0):
+            inputs = tuple(
+                x * x.dtype.type(factor) if i < self.equation.cotangents else x
+                for i, x in enumerate(self.inputs)
+            )
+            expected = replace(
+                self.expected(),
+                outputs=tuple(
+                    Measured(o.reference * factor, o.sigma * abs(factor), o.overflow)
+                    for o in self.expected().outputs
+                ),
+            )
+            self.agree(self.call(inputs), expected, inputs, f"with {factor:g} times the cotangent")
+
+    def nan(self) -> None:
+        count = self.equation.cotangents
+        inputs = tuple(np.full_like(x, np.nan) if i < count else x for i, x in enumerate(self.inputs))
+        try:
+            result = self.call(inputs)
+        except (ValueError, FloatingPointError):
+            return  # to refuse it is not to hide it
+        outputs = self.equation.unpack(result)
+        expected = measured(self.equation, inputs).outputs
+        for name, output, right in zip(self.equation.outputs, outputs, expected, strict=True):
+            hidden = np.isnan(right.reference) & np.isfinite(np.asarray(output, np.float64))
+            if hidden.any():
+                raise _BrokenError(f"a cotangent of NaN gives finite numbers in {name}: a NaN is hidden.")
+
+    def one(self, axes: str, what: str) -> None:
+        inputs = []
+        for x, meaning in zip(self.inputs, self.equation.axes, strict=True):
+            row, column = tuple(meaning)
+            x = x[..., :1, :] if row in axes else x
+            inputs.append(x[..., :1] if column in axes else x)
+        self.check(tuple(np.ascontiguousarray(x) for x in inputs), f"with {what}")
+
+    def large(self) -> None:
+        Z = self.inputs[-1]
+        large = np.where(Z > 0, 1000, -1000).astype(Z.dtype)
+        inputs = (*self.inputs[:-1], large)
+        self.check(inputs, "with Z = 1000 and -1000")
+        with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
+            warnings.simplefilter("always")
+            self.function(*copy.deepcopy(inputs))
+        if caught:
+            raise _BrokenError(
+                f"with the right values for Z = 1000 and -1000, it warned: {caught[0].message}."
+            )
+
+    def stacks(self) -> None:
+        reverse = tuple(np.flip(x, -1) if ax.endswith("m") else x for x, ax in zip(
+            self.inputs, self.equation.axes, strict=True))  # fmt: skip
+        self.check(
+            tuple(np.stack(pair) for pair in zip(self.inputs, reverse, strict=True)),
+            "with a stack of 2 networks",
+        )
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def _first_examples(equation: Equation, inputs: Inputs) -> Inputs:
+    if not equation.axes:
+        return inputs
+    return tuple(
+        np.ascontiguousarray(x[..., :EXAMPLES]) if axes.endswith("m") else x
+        for x, axes in zip(inputs, equation.axes, strict=True)
+    )

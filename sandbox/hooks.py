@@ -1,0 +1,224 @@
+"""Which functions are tested, and what each of them really received and returned.
+
+During a check the exercise's names, in the tested functions' own modules and in `sandbox.network`,
+are bound to recorders, so that a call from one function to another is seen with its arguments as
+they were. Inside a replacement its own name means the original: a replacement may call what it
+replaces. Checks of one process exclude each other while the names are bound.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import inspect
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from sandbox import network
+from sandbox.equations import FUNCTIONS
+
+Function = Callable[..., Any]
+_LOCK = threading.RLock()
+
+
+@dataclass
+class Call:
+    """One call: arguments as they were before it, result as it was after it.
+
+    Attributes:
+        mutated: what of the arguments the call changed, in words; "" for nothing.
+        error: "" or the exception and its place, in words.
+        warned: the warnings that it raised, in words.
+        parent: the call during which this one was made.
+        layer: filled in by the check.
+    """
+
+    function: str
+    arguments: tuple[Any, ...]
+    parent: Call | None
+    result: Any = None
+    mutated: str = ""
+    error: str = ""
+    warned: str = ""
+    finished: bool = False
+    layer: int | None = None
+    children: list[Call] = field(default_factory=list)
+
+
+def resolve(functions: Mapping[str, Function] | ModuleType | str | Path | None) -> dict[str, Function]:
+    """The tested functions by the exercise's names.
+
+    Args:
+        functions: a mapping; a module or the path of a Python file, whose functions of these names
+            are taken; None for those of `sandbox.network`.
+
+    Raises:
+        TypeError, ValueError: no such names, or unknown ones; the file cannot be read or run.
+    """
+    if functions is None:
+        return {name: getattr(network, name) for name in FUNCTIONS}
+    if isinstance(functions, str | Path):
+        functions = load_file(Path(functions))
+    if isinstance(functions, ModuleType):
+        found = {n: vars(functions)[n] for n in FUNCTIONS if callable(vars(functions).get(n))}
+        if not found:
+            raise ValueError(
+                f"functions: module {functions.__name__!r} defines none of the functions that can be "
+                f"checked: {', '.join(FUNCTIONS)}."
+            )
+        return found
+    if not isinstance(functions, Mapping):
+        raise TypeError(
+            f"functions is a {type(functions).__name__}, expected a mapping such as "
+            "{'linear_backward': my_function}, a module, or the path of a Python file."
+        )
+    for name, function in functions.items():
+        if name not in FUNCTIONS:
+            raise ValueError(f"functions has the name {name!r}, expected one of: {', '.join(FUNCTIONS)}.")
+        if not callable(function):
+            raise TypeError(f"functions[{name!r}] is a {type(function).__name__}, expected a function.")
+    if not functions:
+        raise ValueError("functions is empty, expected at least one function to check.")
+    return dict(functions)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Run a Python file as a module of its own; its folder is importable while it runs.
+
+    Raises:
+        ValueError: it is not a Python file, or running it raises.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ValueError(f"functions: {path} is not a Python file; give the path of a .py file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(
+            f"functions: running {path} raised {place(error)}; correct the file and check again."
+        ) from error
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return module
+
+
+def place(error: BaseException) -> str:
+    """An exception and the last line of code that it passed, in words."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = (
+        f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name})"
+        if frames
+        else ""
+    )
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+class Recorder:
+    """Binds the tested functions under their names and keeps the calls, in the order they began."""
+
+    def __init__(self, tested: Mapping[str, Function]) -> None:
+        self.tested = dict(tested)
+        self.calls: list[Call] = []
+        self._stack: list[Call] = []
+        self._inside: set[str] = set()
+
+    @contextmanager
+    def bound(self) -> Iterator[dict[str, Function]]:
+        """While this lasts the names are bound; gives the whole set of functions to call."""
+        namespaces = [vars(network)]
+        for function in self.tested.values():
+            own = getattr(inspect.unwrap(function), "__globals__", None)
+            if own is not None and all(own is not n for n in namespaces):
+                namespaces.append(own)
+        with _LOCK:
+            saved = [(n, {k: n[k] for k in FUNCTIONS if callable(n.get(k))}) for n in namespaces]
+            try:
+                for namespace, originals in saved:
+                    for name, original in originals.items():
+                        target = self.tested.get(name, original)
+                        namespace[name] = self._recording(name, target, original)
+                yield {
+                    name: self._recording(name, self.tested.get(name, original), original)
+                    for name, original in saved[0][1].items()
+                }
+            finally:
+                for namespace, originals in saved:
+                    namespace.update(originals)
+
+    def _recording(self, name: str, target: Function, original: Function) -> Function:
+        @functools.wraps(target)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if name in self._inside:
+                return original(*args, **kwargs)
+            return self.call(name, target, *_positional(original, args, kwargs))
+
+        return recorded
+
+    def call(self, name: str, function: Function, *arguments: Any) -> Any:
+        """Call `function`, and keep what it got and gave."""
+        parent = self._stack[-1] if self._stack else None
+        call = Call(name, copy.deepcopy(arguments), parent)
+        self.calls.append(call)
+        if parent is not None:
+            parent.children.append(call)
+        self._stack.append(call)
+        self._inside.add(name)
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                result = function(*arguments)
+            call.warned = "; ".join(dict.fromkeys(str(w.message) for w in caught))
+            call.result, call.finished = copy.deepcopy(result), True
+            return result
+        except Exception as error:
+            call.error = place(error)
+            raise
+        finally:
+            self._inside.discard(name)
+            self._stack.pop()
+            call.mutated = difference(call.arguments, arguments)
+
+
+def _positional(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The arguments in the order of the signature, so that recorded calls read alike."""
+    if not kwargs:
+        return args
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    return (*bound.args, *bound.kwargs.values())
+
+
+def difference(before: Any, after: Any, where: str = "argument") -> str:
+    """The first place at which two nested values differ in bits or structure, in words; "" for none."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        if before.keys() != after.keys():
+            return f"the keys of {where}"
+        pairs = [(f"{where}[{key!r}]", before[key], after[key]) for key in before]
+    elif isinstance(before, tuple | list) and isinstance(after, tuple | list):
+        if len(before) != len(after):
+            return f"the length of {where}"
+        pairs = [(f"{where}[{i}]", b, a) for i, (b, a) in enumerate(zip(before, after, strict=True))]
+    elif isinstance(before, np.ndarray) or isinstance(after, np.ndarray):
+        b, a = np.asarray(before), np.asarray(after)
+        floats = b.dtype.kind == "f"
+        same = b.shape == a.shape and b.dtype == a.dtype and np.array_equal(b, a, equal_nan=floats)
+        return "" if same else where
+    else:
+        try:
+            return "" if before is after or bool(before == after) or before != before else where
+        except (TypeError, ValueError):
+            return ""
+    return next((d for name, b, a in pairs if (d := difference(b, a, name))), "")

@@ -1,0 +1,155 @@
+"""The local check: one function at the inputs that it really received, against its equation."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sandbox.comparison import compare
+from sandbox.differences import directional
+from sandbox.equations import Equation, Inputs
+from sandbox.report import Oracle, Report, Row, Scope
+from sandbox.rounding import Noise, measure
+from sandbox.typing import Array
+
+_KEPT = 64
+_measured: OrderedDict[Any, Noise] = OrderedDict()
+
+
+def measured(equation: Equation, inputs: Inputs) -> Noise:
+    """Reference and sigma of the equation's outputs at these inputs.
+
+    Stacks are broadcast first, so that no gradient is summed over them. The same function is
+    often asked for at the same inputs (a layer, alone and as a part of the network): the last few
+    answers are kept.
+    """
+    arrays = [np.asarray(x) for x in inputs]
+    if equation.axes:
+        stack = np.broadcast_shapes(*(a.shape[:-2] for a in arrays))
+        arrays = [np.broadcast_to(a, stack + a.shape[-2:]) for a in arrays]
+    dtype = dtype_of(inputs)
+    key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), a.tobytes()) for a in arrays))
+    if key in _measured:
+        _measured.move_to_end(key)
+        return _measured[key]
+    noise = _measured[key] = measure(equation.reference, *arrays, dtype=dtype)
+    if len(_measured) > _KEPT:
+        _measured.popitem(last=False)
+    return noise
+
+
+def dtype_of(inputs: Inputs) -> Any:
+    """The dtype that the outputs should have: the widest of the inputs' float dtypes."""
+    floats = [x.dtype for x in map(np.asarray, inputs) if x.dtype.kind == "f"]
+    return np.result_type(*floats) if floats else np.dtype(np.float64)
+
+
+def compare_outputs(
+    equation: Equation,
+    result: Any,
+    noise: Noise,
+    inputs: Inputs,
+    *,
+    scope: Scope = "local",
+    layer: int | None = None,
+    mistakes: Callable[[int], Iterator[tuple[str, Any]]] | None = None,
+) -> list[Row]:
+    """A row for each output in the result of a call; one row alone if the result has another structure.
+
+    `mistakes(k)` yields explanations for output k, by default those of the equation.
+    """
+    try:
+        outputs = equation.unpack(result)
+    except (TypeError, ValueError) as error:
+        return [Row(equation.function, scope, layer, "result", "FAIL", str(error))]
+    explain = mistakes or partial(_mistakes, equation, inputs)
+    if equation.axes:
+        # A cache holds an array as it was given, which the reference broadcast to the stack.
+        outputs = tuple(
+            _broadcast(output, expected.reference.shape) if "cache" in name else output
+            for name, output, expected in zip(equation.outputs, outputs, noise.outputs, strict=True)
+        )
+    return [
+        compare(
+            equation.function, scope, layer, name, output, expected, dtype_of(inputs),
+            inputs=equation.named(inputs), mistakes=partial(explain, k),
+        )
+        for k, (name, output, expected) in enumerate(
+            zip(equation.outputs, outputs, noise.outputs, strict=True))
+    ]  # fmt: skip
+
+
+def _broadcast(array: Any, shape: tuple[int, ...]) -> Any:
+    return np.broadcast_to(array, shape) if np.shape(array) == shape[-np.ndim(array) :] else array
+
+
+def _mistakes(equation: Equation, inputs: Inputs, k: int) -> Iterator[tuple[str, Array]]:
+    right = measured(equation, inputs).outputs
+    for i, name in enumerate(equation.outputs):
+        if i != k:
+            yield f"It is what {name} should be: are two outputs swapped?", right[i].reference
+    for text, wrong in equation.mistakes(*inputs):
+        yield text, measured(equation, wrong).outputs[k].reference
+
+
+def check_local(
+    equation: Equation,
+    inputs: Inputs,
+    result: Any,
+    *,
+    layer: int | None = None,
+    forward: Callable[..., Any] | None = None,
+) -> Report:
+    """Rows of one call. With `forward`, the tested forward function, a wrong gradient is put to the
+    third oracle, which says whether the backward or the mirror is wrong."""
+    noise = measured(equation, inputs)
+    rows = compare_outputs(equation, result, noise, inputs, layer=layer)
+    if forward is not None and equation.forward is not None:
+        for k, row in enumerate(rows):
+            if row.verdict == "FAIL" and row.shape == noise.outputs[k].reference.shape:
+                computed = np.asarray(equation.unpack(result)[k], np.float64)
+                rows[k] = replace(row, at_fault=who_is_wrong(equation, forward, inputs, k, computed))
+    return Report(tuple(rows), noise.kinks, noise.unknown)
+
+
+def who_is_wrong(
+    equation: Equation, forward: Callable[..., Any], inputs: Inputs, k: int, computed: Array
+) -> Oracle:
+    """ "backward" or "mirror": with which of them the forward, differentiated numerically, disagrees;
+    "undecided" if it agrees with neither, "" if its derivative is too uncertain to tell.
+
+    The direction is that of their difference, along which they differ most.
+    """
+    primal, count = equation.forward, equation.cotangents
+    assert primal is not None
+    cotangents = [np.asarray(x, np.float64) for x in inputs[:count]]
+    arguments = [np.asarray(x, np.float64) if np.asarray(x).dtype.kind == "f" else x for x in inputs[count:]]
+    j = equation.differentiated[k]
+    factor = equation.factors[k](*inputs) if k in equation.factors else 1.0
+    reference = measured(equation, inputs).outputs[k].reference / factor
+    apart = computed / factor - reference
+    gap = float(np.linalg.norm(apart))
+    if not np.isfinite(gap) or gap == 0:
+        return "backward" if np.isfinite(reference).all() else ""
+    v = apart / gap
+
+    def along(x: Any) -> Any:
+        outputs = primal.unpack(forward(*primal.pack(*arguments[:j], x, *arguments[j + 1 :])))
+        return sum(np.sum(d * out) for d, out in zip(cotangents, outputs[:count], strict=True))
+
+    try:
+        derivative = directional(along, arguments[j], v)
+    except Exception:  # a forward that does not run has a finding of its own
+        return ""
+    if not derivative.error < gap / 8:
+        return ""
+    off_mirror = abs(derivative.value - float(np.sum(reference * v)))
+    off_backward = abs(derivative.value - float(np.sum(computed / factor * v)))
+    if off_mirror < gap / 4:
+        return "backward"
+    return "mirror" if off_backward < gap / 4 else "undecided"

@@ -27,17 +27,26 @@ from sandbox.network import (
 )
 
 if TYPE_CHECKING:
+    from sandbox.operations import Operation, check_operation
     from sandbox.report import Report, Row
-    from sandbox.verify import check_linear_activation_backward, check_linear_backward, check_model
+    from sandbox.verify import (
+        check_functions,
+        check_linear_activation_backward,
+        check_linear_backward,
+        check_model,
+    )
 
 __all__ = [
     "L_model_backward",
     "L_model_forward",
+    "Operation",
     "Report",
     "Row",
+    "check_functions",
     "check_linear_activation_backward",
     "check_linear_backward",
     "check_model",
+    "check_operation",
     "compute_cost",
     "compute_cost_from_logits",
     "initialize_parameters",
@@ -54,11 +63,14 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
+    "Operation": "sandbox.operations",
     "Report": "sandbox.report",
     "Row": "sandbox.report",
     "check_linear_activation_backward": "sandbox.verify",
     "check_linear_backward": "sandbox.verify",
+    "check_functions": "sandbox.verify",
     "check_model": "sandbox.verify",
+    "check_operation": "sandbox.operations",
 }
 
 

@@ -86,11 +86,15 @@ class Report:
         rows: inner functions before those that call them, so that the first failure names the culprit.
         kinks: decisions (Z > 0) that rounding may turn, either branch of which is a right answer.
         unknown_primitives: operations of the mirror for which a rounding error of u was assumed.
+        example: the smallest failing inputs that were found, where inputs were drawn.
+        cases: how many cases were drawn; the rows are those of the last.
     """
 
     rows: tuple[Row, ...]
     kinks: int = 0
     unknown_primitives: tuple[str, ...] = ()
+    example: str = ""
+    cases: int = 1
 
     def __bool__(self) -> bool:
         return not self.failures()
@@ -111,6 +115,8 @@ class Report:
             "summary": self.summary(),
             "kinks": self.kinks,
             "unknown_primitives": list(self.unknown_primitives),
+            "example": self.example,
+            "cases": self.cases,
             "rows": [_plain(asdict(row)) for row in self.rows],
         }
 
@@ -133,6 +139,10 @@ class Report:
         else:
             worst = max((row.sigma_error for row in compared), default=0.0)
             text += f"; the largest error is {worst:.2g} sigma (sigma: what rounding alone explains)."
+        if self.example:
+            text += f"\nThe smallest failing inputs found: {self.example}"
+        if self.cases > 1:
+            text += f"\n{self.cases} random cases passed; the table shows the last."
         uncompared = values["not compared"] + contracts["not compared"]
         if uncompared:
             text += f"\n{uncompared} rows were not compared; the reason stands in their finding."

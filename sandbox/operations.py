@@ -1,0 +1,310 @@
+"""Users' own operations: a forward and a backward written by hand, and a mirror in JAX.
+
+    softplus = Operation(forward, backward, mirror, examples=[(np.linspace(-3, 3, 7),)])
+    report = check_operation(softplus)
+
+Everything that is checked of the exercise's functions is checked of them: each output against the
+mirror in units of sigma, the contracts, and, where backward and mirror disagree, which is wrong.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from sandbox.contracts import check_contracts
+from sandbox.equations import Equation, Inputs
+from sandbox.hooks import place
+from sandbox.local import check_local
+from sandbox.report import Oracle, Report, Row, merged
+from sandbox.search import CASES, smallest_failure
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A differentiable operation, to be checked.
+
+    Attributes:
+        forward: in NumPy. convention "cache": (out, cache) = forward(*inputs), or (out1, out2, cache);
+            convention "inputs": out = forward(*inputs), or (out1, out2).
+        backward: in NumPy: backward(dout, cache) or backward(dout, *inputs), one dout for each output.
+            Returns the gradients of the differentiable inputs of the sum of dout * out: one array, or a
+            tuple in the order of the inputs (None, or nothing, for the others), or a dict with the
+            inputs' names ("x" or "dx").
+        mirror: the forward in JAX, of the same inputs; returns the outputs alone.
+        examples: a sequence of tuples of inputs, or a Hypothesis strategy that draws such tuples.
+        name: by default the forward's, without "_forward".
+        outputs: their names.
+        convention: what the backward is given besides the cotangents.
+        differentiable: names of inputs (as the mirror's signature has them). By default every array of
+            floats; whole numbers, Python numbers, strings and None are passed on as they are.
+        factors: a gradient that is something else than that of the sum of dout * out by convention:
+            {"W": lambda x, W: 1 / len(x)} for a dW that is a mean over examples.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kinds above.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    mirror: Callable[..., Any]
+    examples: Any = ()
+    name: str = ""
+    outputs: tuple[str, ...] = ("out",)
+    convention: Literal["cache", "inputs"] = "cache"
+    differentiable: tuple[str, ...] | None = None
+    factors: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for part in ("forward", "backward", "mirror"):
+            if not callable(getattr(self, part)):
+                got = type(getattr(self, part)).__name__
+                raise TypeError(f"Operation: {part} is a {got}, expected a function.")
+        if self.convention not in ("cache", "inputs"):
+            raise ValueError(
+                f"Operation: convention is {self.convention!r}, expected 'cache' (backward(dout, cache)) or "
+                "'inputs' (backward(dout, *inputs))."
+            )
+        if not isinstance(self.outputs, tuple) or not self.outputs:
+            raise TypeError(f"Operation: outputs is {self.outputs!r}, expected a tuple of names, ('out',).")
+        unknown = {*(self.differentiable or ()), *self.factors} - set(self.inputs)
+        if unknown:
+            raise ValueError(
+                f"Operation: {', '.join(sorted(unknown))} is not an input; the mirror's inputs are "
+                f"{', '.join(self.inputs)}."
+            )
+        if not self.name:
+            object.__setattr__(self, "name", self.forward.__name__.removesuffix("_forward"))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs, from the mirror's signature."""
+        return tuple(inspect.signature(self.mirror).parameters)
+
+
+def check_operation(
+    operation: Operation, *inputs: Any, contracts: bool = True, cases: int | None = None
+) -> Report:
+    """Check an operation at the given inputs, or else at its examples.
+
+    Drawn examples are random and at most `cases` (25); a failing case is shrunk to the smallest that
+    fails, which the report shows, and kept in Hypothesis's database (.hypothesis) to be tried first
+    next time.
+
+    Raises:
+        TypeError, ValueError: the inputs do not fit, or the mirror cannot be evaluated at them. An
+            error in the forward or the backward is a finding.
+    """
+    if inputs:
+        return _check_case(operation, inputs, contracts)
+    if isinstance(operation.examples, Iterable) and not hasattr(operation.examples, "map"):
+        examples = list(operation.examples)
+        if not examples:
+            raise ValueError(
+                f"{operation.name}: there are no inputs and no examples; give "
+                "check_operation(operation, *inputs) or Operation(examples=...)."
+            )
+        return merged(_check_case(operation, case, contracts and i == 0) for i, case in enumerate(examples))
+    return smallest_failure(
+        operation.examples,
+        lambda case: _check_case(operation, case, contracts),
+        name=operation.name,
+        describe=lambda case: _described(operation, case),
+        cases=CASES if cases is None else cases,
+    )
+
+
+def _described(operation: Operation, case: Inputs) -> str:
+    with np.printoptions(threshold=20, precision=6):
+        return ", ".join(f"{n} = {x!r}" for n, x in zip(operation.inputs, case, strict=False))
+
+
+def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
+    if not isinstance(inputs, tuple | list):
+        raise TypeError(
+            f"{operation.name}: an example is a {type(inputs).__name__}, expected a tuple of inputs."
+        )
+    names = operation.inputs
+    if len(inputs) > len(names):
+        raise ValueError(
+            f"{operation.name}: {len(inputs)} inputs, expected at most {len(names)}: {', '.join(names)}."
+        )
+    differentiable = operation.differentiable
+    if differentiable is None:
+        differentiable = tuple(n for n, x in zip(names, inputs, strict=False) if _is_float_array(x))
+    if not differentiable:
+        raise ValueError(
+            f"{operation.name}: no input is an array of floats; name what is differentiated with "
+            "Operation(differentiable=...)."
+        )
+    arrays = tuple(
+        i for i, (n, x) in enumerate(zip(names, inputs, strict=False))
+        if n in differentiable or isinstance(x, np.ndarray | np.generic)
+    )  # fmt: skip
+    constants = tuple((i, x) for i, x in enumerate(inputs) if i not in arrays)
+    given = tuple(np.asarray(inputs[i]) for i in arrays)
+    try:
+        forward, backward = _equations(operation, arrays, constants, differentiable)
+    except TypeError:  # a constant that cannot be hashed, a list for instance
+        forward, backward = _equations.__wrapped__(operation, arrays, constants, differentiable)
+    shapes = _shapes(operation, forward, given)
+    rng = np.random.default_rng(0)
+    dtype = np.result_type(*(x for x in given if x.dtype.kind == "f"))
+    cotangents = tuple(np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes)
+    report = _attempted(forward, operation.forward, given, None)
+    forward_ran = not any(row.output == "result" for row in report.rows)
+    if forward_ran:
+        both = (*cotangents, *given)
+        report = merged([report, _attempted(backward, operation.backward, both, operation.forward)])
+        report = replace(report, rows=_with_fault(report.rows, forward.function))
+        if contracts:
+            rows = list(report.rows)
+            failed = {row.function for row in report.failures()}
+            for equation, function, flat in (
+                (forward, operation.forward, given), (backward, operation.backward, both),
+            ):  # fmt: skip
+                right = equation.function not in failed
+                rows += check_contracts(equation, function, flat, stacks=None, right=right)
+            report = replace(report, rows=tuple(rows))
+    return report
+
+
+def _attempted(
+    equation: Equation, function: Callable[..., Any], inputs: Inputs, forward: Callable[..., Any] | None
+) -> Report:
+    try:
+        with np.errstate(all="ignore"):
+            result = function(*copy.deepcopy(equation.pack(*inputs)))
+    except Exception as error:  # whatever the tested code raises
+        row = Row(equation.function, "local", None, "result", "FAIL", f"it raised {place(error)}.")
+        return Report((row,))
+    return check_local(equation, inputs, result, forward=forward)
+
+
+def _with_fault(rows: tuple[Row, ...], forward: str) -> tuple[Row, ...]:
+    """Two of forward, backward and mirror against one, where the forward's values are not the mirror's."""
+    backward = [row for row in rows if row.function != forward]
+    faults = {row.at_fault for row in backward if row.verdict == "FAIL"}
+    fault: Oracle = "forward" if not faults else "mirror" if "mirror" in faults else "undecided"
+    return tuple(
+        replace(row, at_fault=fault)
+        if row.function == forward and row.verdict == "FAIL" and row.worst
+        else row
+        for row in rows
+    )
+
+
+@lru_cache(maxsize=256)
+def _equations(
+    operation: Operation,
+    arrays: tuple[int, ...],
+    constants: tuple[tuple[int, Any], ...],
+    names: tuple[str, ...],
+) -> tuple[Equation, Equation]:
+    """Forward and backward as equations of the array inputs alone."""
+    array_names = tuple(operation.inputs[i] for i in arrays)
+    differentiated = tuple(j for j, name in enumerate(array_names) if name in names)
+    gradients = tuple(f"d{array_names[j]}" for j in differentiated)
+    count, outputs = len(operation.outputs), operation.outputs
+
+    def whole(*given: Any) -> Inputs:
+        return tuple(x for _, x in sorted([*zip(arrays, given, strict=True), *constants], key=lambda p: p[0]))
+
+    def mirrored(*given: Any) -> Inputs:
+        result = operation.mirror(*whole(*given))
+        return tuple(result) if isinstance(result, tuple | list) else (result,)
+
+    def unpack_outputs(result: Any) -> Inputs:
+        expected = count + (operation.convention == "cache")
+        if expected == 1:
+            return tuple(result) if isinstance(result, tuple | list) else (result,)
+        parts = ", ".join((*outputs, "cache") if operation.convention == "cache" else outputs)
+        if not isinstance(result, tuple | list) or len(result) != expected:
+            got = (
+                f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
+            )
+            raise ValueError(f"it returned {got}, expected ({parts}).")
+        return tuple(result[:count])
+
+    def vjp(*inputs: Any) -> Inputs:
+        cotangents, given = inputs[:count], inputs[count:]
+
+        def function(*xs: Any) -> Inputs:
+            filled = list(given)
+            for j, x in zip(differentiated, xs, strict=True):
+                filled[j] = x
+            return mirrored(*filled)
+
+        _, pull_back = jax.vjp(function, *(given[j] for j in differentiated))
+        return tuple(
+            g * factors[k](*inputs) if k in factors else g for k, g in enumerate(pull_back(cotangents))
+        )
+
+    def pack_backward(*inputs: Any) -> Inputs:
+        cotangents, given = inputs[:count], inputs[count:]
+        if operation.convention == "inputs":
+            return (*cotangents, *whole(*given))
+        return (*cotangents, operation.forward(*whole(*given))[-1])
+
+    def unpack_gradients(result: Any) -> Inputs:
+        if isinstance(result, Mapping):
+            missing = [g for g in gradients if g not in result and g[1:] not in result]
+            if missing:
+                raise ValueError(f"it returned the keys {', '.join(map(str, result))}, without {missing[0]}.")
+            return tuple(result[g] if g in result else result[g[1:]] for g in gradients)
+        values = tuple(result) if isinstance(result, tuple | list) else (result,)
+        if len(values) == len(operation.inputs) != len(gradients):
+            values = tuple(values[arrays[j]] for j in differentiated)
+        if len(values) != len(gradients):
+            raise ValueError(f"it returned {len(values)} gradients, expected {', '.join(gradients)}.")
+        return values
+
+    factors = {
+        k: lambda *inputs, f=operation.factors[g[1:]]: f(*whole(*inputs[count:]))
+        for k, g in enumerate(gradients)
+        if g[1:] in operation.factors
+    }
+    forward = Equation(
+        _named(operation, operation.forward, "forward"), mirrored, array_names, outputs, whole, unpack_outputs
+    )
+    backward = Equation(
+        _named(operation, operation.backward, "backward"), vjp, (*(f"d{o}" for o in outputs), *array_names),
+        gradients, pack_backward, unpack_gradients, cotangents=count, forward=forward, factors=factors,
+        differentiated=differentiated,
+    )  # fmt: skip
+    return forward, backward
+
+
+def _named(operation: Operation, function: Callable[..., Any], part: str) -> str:
+    name = getattr(function, "__name__", "<lambda>")
+    return f"{operation.name} {part}" if name.startswith("<") else name
+
+
+def _shapes(operation: Operation, forward: Equation, given: Sequence[Any]) -> list[tuple[int, ...]]:
+    """The outputs' shapes, from the mirror."""
+    try:
+        with jax.enable_x64(True):
+            results = jax.eval_shape(forward.reference, *given)
+    except Exception as error:
+        raise ValueError(
+            f"{operation.name}: the mirror raised {place(error)}; it must be JAX code that takes the "
+            "forward's inputs."
+        ) from error
+    if len(results) != len(operation.outputs):
+        raise ValueError(
+            f"{operation.name}: the mirror returned {len(results)} outputs, expected "
+            f"{len(operation.outputs)}: {', '.join(operation.outputs)}; name them with "
+            "Operation(outputs=...)."
+        )
+    return [tuple(result.shape) for result in results]
+
+
+def _is_float_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"

@@ -1,0 +1,59 @@
+"""The `gradcheck` fixture, for a test suite of one's own; installed with this package.
+
+    def test_layer_norm(gradcheck):
+        gradcheck(layer_norm)               # an Operation: its examples, drawn and shrunk
+        gradcheck(layer_norm, x, gamma)     # or at these inputs
+
+    def test_my_exercise(gradcheck):
+        gradcheck(my_module)                # functions with the exercise's names
+
+A failure's message is the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gradcheck", "gradients checked against automatic differentiation")
+    group.addoption(
+        "--gradcheck-cases",
+        type=int,
+        default=None,
+        metavar="N",
+        help="random cases that `gradcheck` draws for each operation or module (default: 25)",
+    )
+
+
+@pytest.fixture
+def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """gradcheck(what, *inputs, contracts=True): fail with the report unless every gradient is right.
+
+    `what` is a `sandbox.Operation`, checked at the given inputs or else at its examples; or a module,
+    a mapping or a path with functions of the exercise's names, checked on random networks. Returns the
+    report.
+    """
+    from sandbox.operations import Operation, check_operation
+    from sandbox.verify import check_functions
+
+    def check(what: Any, *inputs: Any, contracts: bool = True) -> Any:
+        __tracebackhide__ = True
+        cases = request.config.getoption("--gradcheck-cases")
+        if isinstance(what, Operation):
+            report = check_operation(what, *inputs, contracts=contracts, cases=cases)
+        else:
+            if inputs:
+                raise TypeError(
+                    f"gradcheck: inputs go with an Operation, got {type(what).__name__}; use "
+                    "sandbox.check_model(parameters, X, Y, functions=...) for a network of your own."
+                )
+            report = check_functions(what, contracts=contracts, cases=cases)
+        if not report:
+            pytest.fail(f"\n{report}", pytrace=False)
+        return report
+
+    return check

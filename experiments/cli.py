@@ -1,7 +1,8 @@
-"""The command line over both packages: check, sweep, figures, and run, which does all three."""
+"""The command line over both packages: check, selftest, sweep, figures, and run (check, sweep, figures)."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from experiments.spec import Spec, SpecError, make_spec, read_fields
 from experiments.store import StoreError
 from experiments.sweep import GradientError, run_sweep
 from experiments.training import initial_parameters
+from sandbox.report import Report
 
 app = typer.Typer(
     help="Check hand-written gradients of neural networks against automatic differentiation, and sweep "
@@ -50,23 +52,59 @@ def main() -> None:
 
 @app.command()
 def check(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Python file with functions of the exercise's names, or with operations of your own "
+            "(sandbox.Operation). Without it, the sandbox's own functions are checked."
+        ),
+    ] = None,
     depth: Annotated[int, typer.Option(help="Layers with parameters.")] = 3,
     width: Annotated[int, typer.Option(help="Units of the input and of each hidden layer.")] = 8,
     examples: Annotated[int, typer.Option(min=1, help="Number of random examples.")] = 32,
     scheme: Annotated[str, typer.Option(help="Initialisation: small, he or inverse_sqrt.")] = "he",
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     seed: Annotated[int, typer.Option(help="Of the parameters and the examples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Check the gradients of one network with random parameters and examples; exit 1 when one fails.
+    """Check gradients against automatic differentiation; exit with 1 when one is wrong.
 
-    Example: autodiff-sandbox check --depth 4 --width 16
+    Functions of the exercise are checked on one network with random parameters and examples,
+    operations at their own examples (those whose name begins with "wrong" are left out).
+
+    Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py
     """
     fields = {"depths": [depth], "widths": [width], "schemes": [scheme], "dtype": dtype, "seeds": [seed]}
     try:
         spec = make_spec(fields)
-    except SpecError as error:
+        reports = _reports(file, spec, width, examples)
+    except (SpecError, TypeError, ValueError) as error:
         raise _bad_input(error) from None
-    if not _check(spec, n_0=width, examples=examples):
+    if as_json:
+        print(json.dumps({name: report.to_dict() for name, report in reports.items()}, indent=1))
+    else:
+        console = Console(soft_wrap=False)
+        for name, report in reports.items():
+            if len(reports) > 1:
+                console.rule(name, align="left")
+            console.print(report)
+    if not all(reports.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def selftest() -> None:
+    """Check the checker: known wrong implementations must be caught and rightly blamed, known right
+    ones must pass. Exit with 1 when one is not.
+
+    Example: autodiff-sandbox selftest
+    """
+    from sandbox.selftest import run_selftest
+
+    console = Console()
+    result = run_selftest()
+    console.print(result)
+    if not result:
         raise typer.Exit(1)
 
 
@@ -129,7 +167,9 @@ def run(
     Example: autodiff-sandbox run
     """
     spec = _spec(spec_file, locals())
-    if not _check(spec, n_0=8, examples=32):
+    report = _network_report(spec, n_0=8, examples=32, functions=None)
+    Console().print(report)
+    if not report:
         raise typer.Exit(1)
     combined = _sweep(spec, results, overwrite)
     print(f"results  {combined}")
@@ -149,8 +189,26 @@ def _spec(spec_file: Path | None, options: dict[str, Any]) -> Spec:
         raise _bad_input(error) from None
 
 
-def _check(spec: Spec, n_0: int, examples: int) -> bool:
-    """Print the report on the spec's deepest network, first scheme, width and seed; True when it passes."""
+def _reports(file: Path | None, spec: Spec, n_0: int, examples: int) -> dict[str, Report]:
+    """The report of each operation in the file, or else of the network's functions."""
+    from sandbox.hooks import load_file  # loads JAX
+    from sandbox.operations import Operation, check_operation
+
+    if file is None:
+        return {"network": _network_report(spec, n_0, examples, None)}
+    module = load_file(file)
+    operations = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, Operation) and not name.startswith(("wrong", "_"))
+    }
+    if operations:
+        return {name: check_operation(operation) for name, operation in operations.items()}
+    return {file.name: _network_report(spec, n_0, examples, module)}
+
+
+def _network_report(spec: Spec, n_0: int, examples: int, functions: Any) -> Report:
+    """On the spec's deepest network, first scheme, width and seed."""
     from sandbox.verify import check_model  # loads JAX
 
     depth, seed = max(spec.depths), spec.seeds[0]
@@ -158,9 +216,7 @@ def _check(spec: Spec, n_0: int, examples: int) -> bool:
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_0, examples)).astype(spec.dtype)
     Y = rng.integers(0, 2, (1, examples)).astype(spec.dtype)
-    report = check_model({key: value[0] for key, value in networks.items()}, X, Y)
-    print(report)
-    return bool(report)
+    return check_model({key: value[0] for key, value in networks.items()}, X, Y, functions=functions)
 
 
 def _sweep(spec: Spec, results: Path, overwrite: bool) -> Path:

@@ -134,7 +134,7 @@ def _sizes(inputs: Mapping[str, Any]) -> list[tuple[int, str]]:
         ]
     first: dict[int, str] = {}
     for k, what in sizes:
-        if k > 2:
+        if k > 2 or (k == 2 and what == "m"):
             first.setdefault(k, what)
     return list(first.items())
 

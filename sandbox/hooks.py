@@ -101,14 +101,14 @@ def load_file(path: Path) -> ModuleType:
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise ValueError(f"functions: {path} is not a Python file; give the path of a .py file.")
+        raise ValueError(f"{path} is not a Python file; give the path of a .py file.")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ValueError(
-            f"functions: running {path} raised {place(error)}; correct the file and check again."
+            f"running {path} raised {place(error)}; correct the file and check again."
         ) from error
     finally:
         sys.path.remove(str(path.resolve().parent))

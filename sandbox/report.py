@@ -178,27 +178,40 @@ class Report:
             )
         return lines
 
-    def __rich__(self) -> Any:
-        from rich.console import Group
+    def __rich_console__(self, console: Any, options: Any) -> Any:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading, justify in zip(HEADINGS, JUSTIFY, strict=True):
-            table.add_column(heading, justify=justify, no_wrap=heading == "function")
+        shown = [h for h in HEADINGS if options.max_width >= WIDE or h not in ONLY_WIDE]
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+        for heading in shown:
+            table.add_column(heading, justify=_justified(heading), no_wrap=heading == "function")
         for line in self._lines():
-            table.add_row(*line[:-1], Text(line[-1], _STYLES[line[-1]]))
-        parts: list[Any] = [table]
-        for row in self.failures()[1:6]:
-            parts += [Text(""), Text(_explained(row))]
-        for row in self.notes():
-            parts.append(Text(f"note: {row.place}: {row.finding}", "yellow"))
-        style = "bold red" if self.failures() else "green"
+            cells = dict(zip(HEADINGS, line, strict=True))
+            table.add_row(*(Text(cells[h], _STYLES.get(cells[h], "")) for h in shown))
+        yield table
+        failures = self.failures()
+        for row in [r for r in failures[1:] if r.function == failures[0].function][:4]:
+            yield Text(f"\n{_explained(row)}")
+        for note in self._noted():
+            yield Text(note, "yellow")
         first, *others = self.summary().split("\n")
-        parts += [Text(""), Text(first, style), *map(Text, others)]
-        if worst := next((r.worst for r in self.failures()[:1] if r.worst), None):
-            parts += [Text(""), _entries(worst)]
-        return Group(*parts)
+        yield Text(f"\n{first}", "bold red" if failures else "green")
+        yield from map(Text, others)
+        if failures and failures[0].worst:
+            yield Text("")
+            yield _entries(failures[0].worst)
+
+    def _noted(self) -> list[str]:
+        """The notes, those of one kind in one line."""
+        kinds: dict[str, list[Row]] = {}
+        for row in self.notes():
+            kinds.setdefault(row.output, []).append(row)
+        return [
+            f"note: {output}: {', '.join(dict.fromkeys(row.function for row in rows))}"
+            + (f"; {rows[0].function}: {rows[0].finding}" if len(rows) > 1 else f": {rows[0].finding}")
+            for output, rows in kinds.items()
+        ]
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -219,7 +232,7 @@ class Report:
             + f'<td style="color:{colours[line[-1]]}"><b>{escape(line[-1])}</b></td></tr>'
             for line in self._lines()
         )
-        text = [*self.summary().split("\n"), *(f"note: {r.place}: {r.finding}" for r in self.notes())]
+        text = [*self.summary().split("\n"), *self._noted()]
         paragraphs = "".join(f"<p>{escape(line)}</p>" for line in text)
         worst = next((r.worst for r in self.failures()[:1]), ())
         entries = (
@@ -237,12 +250,17 @@ class Report:
 
 
 HEADINGS = (
-    "function", "scope", "layer", "output", "shape", "dtype", "error/sigma", "allowed", "relative error",
+    "function", "check", "layer", "output", "shape", "dtype", "error/sigma", "allowed", "relative error",
     "verdict",
 )  # fmt: skip
-JUSTIFY: tuple[Literal["left", "right"], ...] = ("left",) * 6 + ("right",) * 3 + ("left",)
+WIDE = 105  # columns of a terminal that has room for all of them
+ONLY_WIDE = ("shape", "dtype", "allowed", "relative error")
 ENTRY_HEADINGS = ("entry", "computed", "reference", "ratio", "error/sigma")
 _STYLES = {"pass": "green", "FAIL": "bold red", "note": "yellow", "not compared": "dim"}
+
+
+def _justified(heading: str) -> Literal["left", "right"]:
+    return "right" if heading in ("error/sigma", "allowed", "relative error") else "left"
 
 
 def merged(reports: Iterable[Report]) -> Report:
@@ -278,7 +296,7 @@ def _grouped(rows: Sequence[Row]) -> list[list[Row]]:
 
 def _outputs(rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(row.output for row in rows))
-    if len(names) <= 3:
+    if len(names) <= 3 and len(", ".join(names)) <= 16:
         return ", ".join(names)
     return f"{len(names)} {'contracts' if rows[0].scope == 'contract' else 'outputs'}"
 

@@ -121,9 +121,9 @@ def _relu_mistakes(dA: Array, *rest: Any) -> Iterator[tuple[str, Inputs]]:
     if dA.shape != Z.shape:
         return
     on = np.ones_like(Z)
-    yield "It is what comes out without the ReLU's mask.", (dA, *others, on)
     yield "It is what comes out if the ReLU's derivative at Z = 0 is 1; the convention is 0.", (
         dA, *others, np.where(Z >= 0, on, -on))  # fmt: skip
+    yield "It is what comes out without the ReLU's mask.", (dA, *others, on)
     yield "It is what comes out with the ReLU's mask inverted.", (dA, *others, np.where(Z > 0, -on, on))
     yield "It is what comes out with a mask of dA > 0 in place of Z > 0.", (dA, *others, dA)
     for slope in (0.01, 0.1, 0.2):

@@ -117,6 +117,13 @@ def check_local(
     return Report(tuple(rows), noise.kinks, noise.unknown)
 
 
+def _has_kink(function: Callable[[Any], Any], x: Array, v: Array, gap: float) -> bool:
+    """Whether the slopes on either side differ: at a kink a numerical derivative is neither."""
+    h = 1e-6 * max(float(np.max(np.abs(x), initial=0.0)), 1.0)
+    minus, here, plus = (float(np.real(function(x + t * v))) for t in (-h, 0.0, h))
+    return abs((plus - here) - (here - minus)) / h > gap / 4
+
+
 def who_is_wrong(
     equation: Equation, forward: Callable[..., Any], inputs: Inputs, k: int, computed: Array
 ) -> Oracle:
@@ -147,6 +154,8 @@ def who_is_wrong(
     except Exception:  # a forward that does not run has a finding of its own
         return ""
     if not derivative.error < gap / 8:
+        return ""
+    if _has_kink(along, arguments[j], v, gap):
         return ""
     off_mirror = abs(derivative.value - float(np.sum(reference * v)))
     off_backward = abs(derivative.value - float(np.sum(computed / factor * v)))

@@ -1,0 +1,227 @@
+"""Claims about users' operations: every convention fits, the blame is right, cases shrink."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import sandbox
+from sandbox import Operation, check_operation
+
+x = np.random.default_rng(0).standard_normal((3, 4))
+
+
+def forward(x: Any, beta: Any) -> Any:
+    return np.logaddexp(0, beta * x) / beta, (x, beta)
+
+
+def backward(dout: Any, cache: Any) -> Any:
+    x, beta = cache
+    return dout / (1 + np.exp(-beta * x))
+
+
+def mirror(x: Any, beta: Any) -> Any:
+    return jax.nn.softplus(beta * x) / beta
+
+
+def softplus(**changes: Any) -> Operation:
+    parts = {"forward": forward, "backward": backward, "mirror": mirror, "examples": [(x, 2.0)]}
+    return Operation(**{**parts, **changes, "name": "softplus"})
+
+
+def test_a_right_operation_passes_with_every_contract() -> None:
+    report = check_operation(softplus())
+    assert report, str(report)
+    assert {row.output for row in report.rows if row.scope == "local"} == {"out", "dx"}
+    assert "no memory of earlier calls, no randomness" in {row.output for row in report.rows}
+
+
+# --- who is wrong: a fault planted in each of the three ----------------------------------------------
+
+
+def test_a_wrong_backward_is_said_to_be_the_backward() -> None:
+    report = check_operation(softplus(backward=lambda dout, cache: 2 * backward(dout, cache)))
+    assert [(r.output, r.at_fault) for r in report.failures()] == [("dx", "backward")]
+    assert "the backward is wrong" in report.summary()
+
+
+def test_a_wrong_mirror_is_said_to_be_the_mirror() -> None:
+    report = check_operation(softplus(mirror=lambda x, beta: jax.nn.softplus(beta * x)))
+    assert {(r.output, r.at_fault) for r in report.failures()} == {("out", "mirror"), ("dx", "mirror")}
+
+
+def test_a_mirror_with_the_right_values_and_a_wrong_derivative_is_said_to_be_the_mirror() -> None:
+    @jax.custom_jvp
+    def wrong(x: Any) -> Any:
+        return jax.nn.softplus(2.0 * x) / 2.0
+
+    wrong.defjvp(lambda primals, tangents: (wrong(*primals), 3.0 * tangents[0]))
+    report = check_operation(softplus(mirror=lambda x, beta: wrong(x)))
+    assert [(r.output, r.at_fault) for r in report.failures()] == [("dx", "mirror")]
+
+
+def test_a_wrong_forward_is_said_to_be_the_forward() -> None:
+    def wrong(x: Any, beta: Any) -> Any:
+        return np.logaddexp(0, beta * x), (x, beta)
+
+    report = check_operation(softplus(forward=wrong))
+    assert [(r.output, r.at_fault) for r in report.failures()] == [("out", "forward")]
+
+
+# --- conventions --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_", ["array", "tuple", "dict", "dict with d", "None for the others"])
+def test_gradients_may_be_returned_as(as_: str) -> None:
+    def returned(dout: Any, x: Any, beta: Any) -> Any:
+        dx = backward(dout, (x, beta))
+        return {"array": dx, "tuple": (dx,), "dict": {"x": dx}, "dict with d": {"dx": dx}}.get(
+            as_, (dx, None)
+        )
+
+    operation = softplus(
+        forward=lambda x, beta: forward(x, beta)[0], backward=returned, convention="inputs"
+    )  # fmt: skip
+    assert check_operation(operation)
+
+
+def test_a_scalar_parameter_can_be_differentiated() -> None:
+    operation = Operation(
+        lambda x, a: x * a,
+        lambda dout, x, a: (dout * a, np.sum(dout * x)),
+        lambda x, a: x * a,
+        [(x, 3.0)],
+        name="scale",
+        convention="inputs",
+        differentiable=("x", "a"),
+    )
+    report = check_operation(operation)
+    assert report, str(report)
+    assert {row.output for row in report.rows if row.scope == "local"} == {"out", "dx", "da"}
+
+
+def test_several_outputs_integer_inputs_and_strings() -> None:
+    def forward(table: Any, rows: Any, mode: Any) -> Any:
+        chosen = table[rows]
+        return chosen, np.tanh(chosen), (table, rows)
+
+    def backward(dchosen: Any, dsquashed: Any, cache: Any) -> Any:
+        table, rows = cache
+        dtable = np.zeros_like(table)
+        np.add.at(dtable, rows, dchosen + dsquashed * (1 - np.tanh(table[rows]) ** 2))
+        return dtable
+
+    operation = Operation(
+        forward, backward, lambda table, rows, mode: (table[rows], jnp.tanh(table[rows])),
+        [(x, np.array([0, 2, 2]), "rows")], outputs=("chosen", "squashed"), name="lookup",
+    )  # fmt: skip
+    report = check_operation(operation)
+    assert report, str(report)
+
+
+def test_a_gradient_that_is_a_mean_by_convention() -> None:
+    operation = Operation(
+        lambda x, W: x @ W,
+        lambda dout, x, W: (dout @ W.T, x.T @ dout / len(x)),
+        lambda x, W: x @ W,
+        [(x, x[:2].T.copy())],
+        name="linear",
+        convention="inputs",
+        factors={"W": lambda x, W: 1 / len(x)},
+    )
+    assert check_operation(operation)
+
+
+# --- findings and errors --------------------------------------------------------------------------------
+
+
+def test_an_exception_in_the_backward_is_a_finding_with_its_place() -> None:
+    def wrong(dout: Any, cache: Any) -> Any:
+        raise KeyError("no such thing")
+
+    [row] = check_operation(softplus(backward=wrong), contracts=False).failures()
+    assert "KeyError" in row.finding
+    assert "test_operations.py, line" in row.finding
+
+
+def test_a_failing_random_case_is_shrunk_and_shown() -> None:
+    strategy = st.tuples(
+        hnp.arrays(np.float64, hnp.array_shapes(max_dims=2, max_side=5), elements=st.floats(-3, 3, width=32)),
+        st.just(2.0),
+    )
+    report = check_operation(softplus(backward=lambda dout, cache: dout, examples=strategy))
+    assert not report
+    assert report.example == "x = array([0.]), beta = 2.0"
+    assert check_operation(softplus(examples=strategy)).cases > 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"convention": "caches"}, "convention is 'caches'"),
+        ({"backward": None}, "backward is a NoneType"),
+        ({"differentiable": ("y",)}, "y is not an input; the mirror's inputs are x, beta"),
+        ({"outputs": "out"}, "expected a tuple of names"),
+    ],
+)
+def test_a_wrong_registration_is_one_clear_error(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        softplus(**changes)
+
+
+def test_inputs_that_do_not_fit_are_one_clear_error() -> None:
+    with pytest.raises(ValueError, match="no input is an array of floats"):
+        check_operation(softplus(), np.arange(3), 2.0)
+    with pytest.raises(ValueError, match="softplus: the mirror raised TypeError"):
+        check_operation(softplus(mirror=lambda x, beta: jnp.add(x)), x, 2.0)
+    with pytest.raises(ValueError, match="no inputs and no examples"):
+        check_operation(softplus(examples=()))
+
+
+# --- in a test suite of one's own ------------------------------------------------------------------------
+
+pytest_plugins = ["pytester"]
+
+SUITE = """
+import numpy as np, jax.numpy as jnp
+from sandbox import Operation
+
+square = Operation(lambda x: x**2, lambda dout, x: {factor} * dout * x, lambda x: x**2,
+                   [(np.arange(3.0),)], name="square", convention="inputs")
+
+def test_square(gradcheck):
+    gradcheck(square)
+"""
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(2, {"passed": 1}), (3, {"failed": 1})])
+def test_the_gradcheck_fixture_fails_with_the_report(
+    pytester: pytest.Pytester, factor: int, outcome: dict[str, int]
+) -> None:
+    pytester.makepyfile(SUITE.format(factor=factor))
+    result = pytester.runpytest_subprocess("--junitxml=junit.xml")
+    result.assert_outcomes(**outcome)
+    if factor == 3:
+        result.stdout.fnmatch_lines(["*Look first at square backward, dx*", "*1.5 times the reference*"])
+        assert "Look first at square backward" in (pytester.path / "junit.xml").read_text()
+
+
+def test_pytest_help_names_the_option(pytester: pytest.Pytester) -> None:
+    pytester.runpytest_subprocess("--help").stdout.fnmatch_lines(["*--gradcheck-cases*"])
+
+
+def test_a_file_of_functions_is_checked_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\ndef relu_backward(dA, cache):\n    return dA * (cache >= 0)\n"
+    )
+    report = sandbox.check_functions(tmp_path / "mine.py", cases=5)
+    first = report.failures()[0]
+    assert (first.function, first.output) == ("relu_backward", "dZ")
+    assert "derivative at Z = 0" in first.pattern

@@ -1,0 +1,288 @@
+"""Claims about blame: the first failure names the culprit, in words, whatever is replaced."""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sandbox
+from sandbox import network
+from sandbox.differences import directional
+from tests.test_verify import drawn
+
+Function = Callable[..., Any]
+rng = np.random.default_rng(0)
+
+
+def first(report: sandbox.Report) -> sandbox.Row:
+    return report.failures()[0]
+
+
+def model(functions: Any, **changes: Any) -> sandbox.Report:
+    return sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions=functions, **changes)
+
+
+def right(dZ: Any, cache: Any) -> Any:
+    A_prev, W, _ = cache
+    m = dZ.shape[-1]
+    return W.T @ dZ, dZ @ A_prev.T / m, dZ.sum(axis=1, keepdims=True) / m
+
+
+# --- the culprit, though the outer functions fail too -------------------------------------------------
+
+
+def test_an_inner_function_is_blamed_for_what_its_callers_return() -> None:
+    report = model(
+        {"linear_backward": lambda dZ, cache: (right(dZ, cache)[0], *(12 * g for g in right(dZ, cache)[1:]))}
+    )
+    assert (first(report).function, first(report).output) == ("linear_backward", "dW")
+    assert (
+        first(report).pattern
+        == "It is exactly m = 12 times the reference in all entries: is the 1/m missing?"
+    )
+    assert first(report).at_fault == "backward"
+    assert {row.function for row in report.failures()} == {
+        "linear_backward", "linear_activation_backward", "L_model_backward",
+    }  # fmt: skip
+
+
+def test_the_wiring_is_blamed_when_every_function_is_right() -> None:
+    def wrong(AL: Any, Y: Any, caches: Any) -> Any:
+        swapped = [
+            (linear, other[1]) for (linear, _), other in zip(caches, [caches[1], *caches[1:]], strict=True)
+        ]
+        return network.L_model_backward(AL, Y, swapped)
+
+    row = first(model({"L_model_backward": wrong}))
+    assert (row.function, row.scope, row.layer) == ("L_model_backward", "wiring", 1)
+    assert "ReLU mask of layer 2 in place of that of layer 1" in row.pattern
+
+
+def test_the_layer_and_the_worst_entries_are_named() -> None:
+    def wrong(dA: Any, cache: Any) -> Any:
+        dZ = np.where(cache > 0, dA, 0)
+        if cache.shape[0] == 4:
+            dZ[2, 3] += 7.0
+        return dZ
+
+    report = sandbox.check_model(*drawn([5, 3, 4, 1], 9), functions={"relu_backward": wrong})
+    assert (first(report).function, first(report).layer) == ("relu_backward", 2)
+    assert first(report).worst[0].index == (2, 3)
+
+
+def test_a_wrong_forward_is_blamed_and_not_the_backward_that_follows() -> None:
+    report = model({"linear_forward": lambda A, W, b: (W @ A, (A, W, b))})
+    assert (first(report).function, first(report).output) == ("linear_forward", "Z")
+    assert all(row.scope == "end to end" for row in report.failures() if "backward" in row.function)
+
+
+def test_the_cache_of_the_original_notes_is_found_out() -> None:
+    def wrong(A: Any, W: Any, b: Any) -> Any:
+        Z = W @ A + b
+        return Z, (A, W, Z)
+
+    assert (first(model({"linear_forward": wrong})).output) == "cache b"
+
+
+def test_an_exception_in_tested_code_is_a_finding_with_its_place() -> None:
+    def wrong(dZ: Any, cache: Any) -> Any:
+        A_prev, W, b, _m = cache
+        return A_prev, W, b
+
+    row = first(model({"linear_backward": wrong}))
+    assert row.function == "linear_backward"
+    assert "ValueError: not enough values to unpack" in row.finding
+    assert "test_blame.py, line" in row.finding
+
+
+# --- what can be replaced -------------------------------------------------------------------------------
+
+
+def test_a_replacement_may_call_what_it_replaces() -> None:
+    def doubled(dZ: Any, cache: Any) -> Any:
+        dA_prev, dW, db = network.linear_backward(dZ, cache)
+        return dA_prev, 2 * dW, db
+
+    assert first(model({"linear_backward": doubled})).output == "dW"
+
+
+def test_the_functions_are_as_they_were_after_a_check() -> None:
+    before = dict(vars(network))
+    model({"linear_backward": right})
+    with pytest.raises(ValueError, match="expected one of"):
+        model({"linear_bakward": right})
+    assert dict(vars(network)) == before
+
+
+EXERCISE = """
+import numpy as np
+
+def relu_backward(dA, cache):
+    dZ = np.array(dA, copy=True)
+    dZ[cache <= 0] = 0
+    return dZ
+
+def sigmoid_backward(dA, cache):
+    s = 1 / (1 + np.exp(-cache))
+    return dA * s * (1 - s)
+
+def linear_backward(dZ, cache):
+    A_prev, W, b = cache
+    m = A_prev.shape[1]
+    return np.dot(W.T, dZ), np.dot(dZ, A_prev.T) / m, np.sum(dZ, axis=1, keepdims=True) / m
+
+def linear_activation_backward(dA, cache, activation):
+    linear_cache, activation_cache = cache
+    backward = relu_backward if activation == "relu" else sigmoid_backward
+    return linear_backward(backward(dA, activation_cache), linear_cache)
+
+def L_model_backward(AL, Y, caches):
+    grads, L = {}, len(caches)
+    dA = -(np.divide(Y, AL) - np.divide(1 - Y, 1 - AL))
+    for l in reversed(range(L)):
+        activation = "sigmoid" if l == L - 1 else "relu"
+        dA, dW, db = linear_activation_backward(dA, caches[l], activation)
+        grads[f"dA{l}"], grads[f"dW{l + 1}"], grads[f"db{l + 1}"] = dA, dW, db
+    return grads
+"""
+
+
+@pytest.mark.parametrize("how", ["module", "path", "mapping"])
+def test_a_whole_strangers_module_passes_with_notes_on_stacks(how: str, tmp_path: Path) -> None:
+    (tmp_path / "exercise.py").write_text(EXERCISE)
+    module = types.ModuleType("exercise")
+    exec(EXERCISE, vars(module))
+    mapping = {k: v for k, v in vars(module).items() if k in vars(network) and callable(v)}
+    functions: Any = {"module": module, "path": tmp_path / "exercise.py", "mapping": mapping}[how]
+    report = model(functions)
+    assert report, str(report)
+    assert {row.output for row in report.notes()} == {"stacks of networks", "large |Z|"}
+
+
+def test_a_fault_deep_in_a_strangers_module_is_found_where_it_is() -> None:
+    module = types.ModuleType("exercise")
+    exec(EXERCISE.replace("cache <= 0", "cache < 0"), vars(module))
+    parameters, X, Y = drawn([5, 5, 5, 1], 12)
+    parameters["W1"][1], parameters["b1"][1] = 0, 0
+    row = first(sandbox.check_model(parameters, X, Y, functions=module))
+    assert (row.function, row.layer) == ("relu_backward", 1)
+    assert "derivative at Z = 0 is 1" in row.pattern
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        (7, "functions is a int, expected a mapping"),
+        ({}, "functions is empty"),
+        ({"relu": 3}, r"functions\['relu'\] is a int"),
+        (types.ModuleType("empty"), "defines none of the functions"),
+        ("no_such_file.py", "is not a Python file"),
+    ],
+)
+def test_functions_of_the_wrong_kind_are_one_clear_error(functions: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        model(functions)
+
+
+# --- contracts ------------------------------------------------------------------------------------------
+
+
+def mutates(dZ: Any, cache: Any) -> Any:
+    result = right(dZ, cache)
+    dZ *= 2
+    return result
+
+
+def aliases(dZ: Any, cache: Any) -> Any:
+    return right(dZ, cache)[0], cache[1], right(dZ, cache)[2]
+
+
+def warns(dZ: Any, cache: Any) -> Any:
+    warnings.warn("deprecated", stacklevel=2)
+    return right(dZ, cache)
+
+
+def clips(dZ: Any, cache: Any) -> Any:
+    return right(np.clip(dZ, -50, 50), cache)
+
+
+def hides_nan(dZ: Any, cache: Any) -> Any:
+    return right(np.nan_to_num(dZ), cache)
+
+
+def promotes(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = right(dZ, cache)
+    return dA_prev, dW, db.astype(np.float64)
+
+
+def needs_two_examples(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = right(dZ, cache)
+    return dA_prev, dW, np.squeeze(db) if dZ.shape[1] == 1 else db
+
+
+def random(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = right(dZ, cache)
+    return dA_prev * (1 + 1e-15 * np.random.default_rng().standard_normal(dA_prev.shape)), dW, db
+
+
+@pytest.mark.parametrize(
+    ("wrong", "contract"),
+    [
+        (mutates, "inputs unchanged"),
+        (warns, "no warnings"),
+        (clips, "linear in the cotangent"),
+        (hides_nan, "NaN is not hidden"),
+        (promotes, "the other dtype"),
+        (needs_two_examples, "one example"),
+        (random, "no memory of earlier calls, no randomness"),
+    ],
+)
+def test_a_broken_contract_is_named(wrong: Function, contract: str) -> None:
+    report = model({"linear_backward": wrong})
+    assert contract in {row.output for row in report.failures() if row.function == "linear_backward"}
+    assert first(report).function == "linear_backward"
+
+
+def test_an_output_that_is_an_input_is_named() -> None:
+    def wrong(Z: Any) -> Any:
+        return np.maximum(Z, 0, out=Z), Z.copy()
+
+    report = model({"relu": wrong})
+    assert {"inputs unchanged", "outputs are new arrays"} <= {r.output for r in report.failures()}
+
+
+# --- the third oracle -------------------------------------------------------------------------------------
+
+
+@given(st.floats(-2, 2), st.floats(0.1, 3), st.booleans())
+def test_the_derivative_is_within_its_error(x: float, k: float, complex_step: bool) -> None:
+    def function(t: Any) -> Any:
+        return np.sin(k * t[0]) if complex_step else float(np.sin(k * np.real(t[0])))
+
+    derivative = directional(function, np.array([x]), np.array([1.0]))
+    assert abs(derivative.value - k * np.cos(k * x)) <= derivative.error
+    assert derivative.error < (1e-12 if complex_step else 1e-8)
+
+
+def test_a_complex_step_through_abs_is_not_believed() -> None:
+    derivative = directional(lambda t: np.sum(np.abs(t) * t), np.array([3.0]), np.array([1.0]))
+    assert derivative.value == pytest.approx(6.0, abs=1e-8)
+
+
+# --- the report -------------------------------------------------------------------------------------------
+
+
+def test_a_failing_report_says_first_what_to_look_at_in_text_html_and_data() -> None:
+    report = model({"linear_backward": lambda dZ, cache: (-right(dZ, cache)[0], *right(dZ, cache)[1:])})
+    for text in (str(report), report._repr_html_(), report.to_dict()["summary"]):
+        assert "Look first at linear_backward, layer" in text
+        assert "minus the reference" in text
+    assert report.to_dict()["rows"][0]["verdict"] == "pass"

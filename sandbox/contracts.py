@@ -133,7 +133,11 @@ class _Subject:
             warnings.simplefilter("ignore")
             result = self.function(*arguments)
         given = [x for x in jax.tree.leaves(arguments) if isinstance(x, np.ndarray)]
-        for name, output in zip(self.equation.outputs, self.equation.unpack(result), strict=True):
+        try:
+            outputs = self.equation.unpack(result)
+        except (TypeError, ValueError):
+            return  # the result's structure has a row of its own
+        for name, output in zip(self.equation.outputs, outputs, strict=True):
             if "cache" in name:
                 continue  # caches are the arrays themselves
             if any(np.may_share_memory(output, x) for x in given if isinstance(output, np.ndarray)):

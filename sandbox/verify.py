@@ -130,7 +130,13 @@ def check_model(
         given = copy.deepcopy((AL, Y, caches))
         grads = _attempt(bound["L_model_backward"], *given)
         reference = {key: RATE * value for key, value in theta.items()}
-        _attempt(bound["update_parameters"], theta, {f"d{k}": v for k, v in reference.items()}, RATE)
+        _attempt(
+            bound["update_parameters"], copy.deepcopy(theta), {f"d{k}": v for k, v in reference.items()}, RATE
+        )  # fmt: skip
+        unused = set(tested) - {call.function for call in recorder.calls}
+        for name, arguments in _arguments(AL, Y, caches).items():
+            if name in unused:
+                _attempt(bound[name], *copy.deepcopy(arguments))
     model = _Model(X, Y, theta, AL, caches, forward, grads)
     subjects = _contract_subjects(AL.dtype.name) if contracts else {}
     return _report(recorder, _model_rows(model, recorder), tested, subjects, model)
@@ -195,6 +201,22 @@ class _Model:
     def inputs(self) -> Inputs:
         stack = np.broadcast_shapes(self.AL.shape[:-2], self.Y.shape[:-2])
         return (self.X, self.Y, *(np.broadcast_to(v, stack + v.shape[-2:]) for v in self.theta.values()))
+
+
+def _arguments(AL: Array, Y: Array, caches: Any) -> dict[str, tuple[Any, ...]]:
+    """Something to call each inner function with, if the network at hand does not call it."""
+    (A_prev, W, b), Z = caches[-1]
+    dA = np.random.default_rng(0).standard_normal(Z.shape).astype(Z.dtype)
+    return {
+        "sigmoid": (Z,),
+        "relu": (Z,),
+        "linear_forward": (A_prev, W, b),
+        "linear_activation_forward": (A_prev, W, b, "sigmoid"),
+        "sigmoid_backward": (dA, Z),
+        "relu_backward": (dA, Z),
+        "linear_backward": (dA, (A_prev, W, b)),
+        "linear_activation_backward": (dA, ((A_prev, W, b), Z), "sigmoid"),
+    }
 
 
 class _Failed:
@@ -331,13 +353,14 @@ def _report(
     by_function: dict[str, list[Row]] = {name: [] for name in FUNCTIONS}
     kinks, unknown = (model.kinks, set(model.unknown)) if model else (0, set())
     forwards = {name: tested.get(name, getattr(network, name)) for name in FUNCTIONS}
+    raised: list[Row] = []
     for call in recorder.calls:
         found = equation_of(call.function, call.arguments)
         rows = by_function[call.function]
         if call.error:
             raised_within = any(child.error for child in call.children)
             finding = f"it raised {call.error}." if not raised_within else f"it did not finish: {call.error}."
-            rows.append(Row(call.function, "local", call.layer, "result", "FAIL", finding))
+            raised.append(Row(call.function, "local", call.layer, "result", "FAIL", finding))
         elif found is not None:
             equation, inputs = found
             forward = forwards[equation.forward.function] if equation.forward else None
@@ -351,7 +374,9 @@ def _report(
                 Row(call.function, "contract", call.layer, "inputs unchanged", "FAIL",
                     f"{call.mutated} was changed in place; work on a copy.")
             )  # fmt: skip
-    for row in model_rows:
+    # A function that was handed something wrong may raise; the one that handed it on comes first.
+    explained = any(row.verdict == "FAIL" for rows in by_function.values() for row in rows)
+    for row in model_rows if explained else [*raised, *model_rows]:
         by_function[row.function].append(row)
     for name, function in tested.items():
         if name in subjects:
@@ -361,16 +386,12 @@ def _report(
             right = all(row.verdict != "FAIL" for row in by_function[name])
             new = check_contracts(equation, function, inputs, stacks=stacks, right=right)
             # Values at the given inputs first: contracts at other inputs mostly fail for the same reason.
-            by_function[name] = _ordered(by_function[name], new)
-    rows = [row for name in FUNCTIONS for row in by_function[name]]
+            by_function[name] += new
+    rows = [row for name in FUNCTIONS for row in by_function[name]] + (raised if explained else [])
     end = [row for row in rows if row.scope == "end to end"]
     return Report(
         tuple(r for r in rows if r.scope != "end to end") + tuple(end), kinks, tuple(sorted(unknown))
     )
-
-
-def _ordered(rows: list[Row], contracts: list[Row]) -> list[Row]:
-    return [*(r for r in rows if r.scope == "local"), *contracts, *(r for r in rows if r.scope != "local")]
 
 
 @lru_cache(maxsize=2)

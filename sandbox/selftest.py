@@ -1,0 +1,115 @@
+"""The checker's own test: wrong implementations are caught and rightly blamed, right ones pass.
+
+Each implementation of `sandbox.catalogue` takes its functions' place in the network, which is then
+checked as a user's would be, on networks with some Z exactly 0 whose output saturates more and more, until
+something is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sandbox import network
+from sandbox.catalogue import RIGHT, WRONG, Implementation
+from sandbox.report import Report, Row
+from sandbox.typing import Array, Parameters
+from sandbox.verify import check_model
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the check said of one implementation.
+
+    Attributes:
+        implementation: from the catalogue.
+        first: the first row that failed, None if none did.
+        z: the largest error / sigma in the rows of the replaced function.
+    """
+
+    implementation: Implementation
+    first: Row | None
+    z: float
+
+    @property
+    def blamed_right(self) -> bool:
+        """Whether the first failure names the wrong function."""
+        return self.first is not None and self.first.function == self.implementation.replaces
+
+    def __bool__(self) -> bool:
+        return self.blamed_right if self.implementation.wrong else self.first is None
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """True if every wrong implementation was caught and rightly blamed and no right one failed."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def __bool__(self) -> bool:
+        return all(self.outcomes)
+
+    def summary(self) -> str:
+        """The counts."""
+        wrong = [o for o in self.outcomes if o.implementation.wrong]
+        right = [o for o in self.outcomes if not o.implementation.wrong]
+        return (
+            f"{sum(o.first is not None for o in wrong)} of {len(wrong)} wrong implementations caught, "
+            f"{sum(map(bool, wrong))} rightly blamed; {sum(not o for o in right)} false alarms on "
+            f"{len(right)} right ones."
+        )
+
+    def __rich_console__(self, console: Any, options: Any) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+        for heading in ("implementation", "verdict", "blamed", "output or contract", "error/sigma"):
+            table.add_column(heading, justify="right" if heading == "error/sigma" else "left")
+        for outcome in self.outcomes:
+            wrong, first = outcome.implementation.wrong, outcome.first
+            caught = first is not None
+            verdict = ("caught" if caught else "MISSED") if wrong else ("FALSE ALARM" if caught else "passed")
+            table.add_row(
+                outcome.implementation.name,
+                Text(verdict, "green" if caught == wrong else "bold red"),
+                Text(first.function if first else "", "green" if outcome else "bold red"),
+                first.output if first else "",
+                f"{outcome.z:.3g}",
+            )
+        yield table
+        yield Text(f"\n{self.summary()}", "green" if self else "bold red")
+
+
+def run_selftest(implementations: Iterable[Implementation] = (*WRONG, *RIGHT)) -> SelfTest:
+    """Check each implementation as a user's code would be checked."""
+    return SelfTest(tuple(map(_outcome, implementations)))
+
+
+def _outcome(implementation: Implementation) -> Outcome:
+    functions = {implementation.replaces: implementation.function}
+    for output_scale in (1.0, 10.0, 1e3):
+        report = check_model(*_network(output_scale), functions=functions)
+        if not report:
+            break
+    first = next(iter(report.failures()), None)
+    return Outcome(implementation, first, _largest(report, implementation.replaces))
+
+
+def _largest(report: Report, function: str) -> float:
+    rows = [row for row in report.rows if row.function == function]
+    errors = [row.sigma_error for row in rows if row.sigma_error == row.sigma_error]
+    return max(errors, default=0.0)
+
+
+def _network(output_scale: float) -> tuple[Parameters, Array, Array]:
+    """Three layers of 5 units and 12 examples; unit 2 of layer 1 has Z = 0 exactly."""
+    rng = np.random.default_rng(0)
+    theta = network.initialize_parameters_deep([5, 5, 5, 1], rng=rng, scheme="he")
+    theta = {key: x + 0.1 * rng.standard_normal(x.shape) for key, x in theta.items()}
+    theta["W1"][2], theta["b1"][2] = 0, 0
+    theta["W3"] = theta["W3"] * output_scale
+    return theta, rng.standard_normal((5, 12)), rng.integers(0, 2, (1, 12)).astype(float)

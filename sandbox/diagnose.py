@@ -65,7 +65,6 @@ def pattern(
             if text := explain(c, reference, near, inputs):
                 return text
         return _precision(c, reference, computed.dtype) or _location(c, reference, tight)
-    return ""
 
 
 def _shapes(c: Array, g: Array, tolerance: Array, _: Mapping[str, Any]) -> str:
@@ -169,7 +168,8 @@ def _added_input(c: Array, g: Array, tolerance: Array, inputs: Mapping[str, Any]
             continue
         x = np.broadcast_to(x, c.shape)
         k = float(np.vdot(difference, x) / np.vdot(x, x))
-        if k and np.all(np.abs(difference - k * x) <= tolerance):
+        unexplained = np.abs(difference - k * x)
+        if np.any(np.abs(k * x) > 10 * tolerance) and np.all(unexplained <= tolerance):
             if abs(k + 1) < 1e-3:
                 return f"It is the reference without {name}: is {name} left out?"
             return f"It is the reference plus {k:.6g} times {name}: is another term of the cost added?"

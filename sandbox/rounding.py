@@ -37,12 +37,14 @@ import jax
 import numpy as np
 from jax.extend import core
 
+from sandbox.primitives import COMPARISONS, EXACT, NUMPY, ROUNDED, moved, patches, unpatched
 from sandbox.typing import Array
 
 K = 32
 SEED = 20_240_229
 ENLARGED = 8.0
 BLOCKS = 16
+SPARE = 100  # steps that a sample of a loop may take after the reference has ended
 MEMORY = 1 << 30  # bytes that the samples of one evaluation may take
 
 
@@ -107,16 +109,15 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
         while done < samples:
             evaluator.samples = min(chunk, samples - done)
             values = evaluator.run(closed.jaxpr, closed.consts, arrays)
-            batched = [
-                evaluator.batch(v, var.aval.ndim) for v, var in zip(values, closed.jaxpr.outvars, strict=True)
+            sampled = [
+                np.ndim(v) > var.aval.ndim for v, var in zip(values, closed.jaxpr.outvars, strict=True)
             ]
             if not done:
-                references = [np.array(v[0]) for v in batched]
-                deviations = [np.zeros(v.shape[1:]) for v in batched]
-            # hypot, because the squares of small deviations underflow.
+                references = [np.array(v[0] if s else v) for v, s in zip(values, sampled, strict=True)]
+                deviations = [np.zeros(g.shape) for g in references]
             deviations = [
-                np.hypot(total, np.hypot.reduce(v[1:] - v[:1], axis=0))
-                for total, v in zip(deviations, batched, strict=True)
+                np.hypot(total, _norm(v[1:] - v[:1])) if s else total
+                for total, v, s in zip(deviations, values, sampled, strict=True)
             ]
             done += evaluator.samples
         outputs = tuple(
@@ -124,30 +125,6 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
             for g, total in zip(references, deviations, strict=True)
         )
     return Noise(outputs, tuple(sorted(evaluator.unknown)), evaluator.kinks)
-
-
-_EXACT = {  # data movement, comparisons and choices
-    "abs", "and", "argmax", "argmin", "broadcast_in_dim", "ceil", "clamp", "concatenate", "conj",
-    "convert_element_type", "copy", "copy_p", "dynamic_slice", "dynamic_update_slice", "eq", "expand_dims",
-    "floor", "gather", "imag", "iota", "is_finite", "max", "min", "ne", "neg", "not", "or", "pad", "real",
-    "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reshape", "rev", "round", "select_n", "slice",
-    "sort", "split", "squeeze", "stop_gradient", "transpose", "xor",
-}  # fmt: skip
-_ROUNDED = {  # standard deviation in units of u |y|
-    "add": 1.0, "sub": 1.0, "mul": 1.0, "div": 1.0, "add_any": 1.0, "square": 1.0, "sqrt": 1.0, "rsqrt": 2.0,
-    "exp": 2.0, "exp2": 2.0, "expm1": 2.0, "log": 2.0, "log1p": 2.0, "logistic": 4.0, "tanh": 4.0, "sin": 4.0,
-    "cos": 4.0, "erf": 4.0, "pow": 4.0, "integer_pow": 4.0,
-}  # fmt: skip
-_COMPARISONS: dict[str, Callable[..., Any]] = {
-    "gt": np.greater, "lt": np.less, "ge": np.greater_equal, "le": np.less_equal,
-}  # fmt: skip
-_NUMPY: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "add_any": np.add,
-    "neg": np.negative, "abs": np.abs, "max": np.maximum, "min": np.minimum, "exp": np.exp, "log": np.log,
-    "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt, "square": np.square, "tanh": np.tanh,
-    "eq": np.equal, "ne": np.not_equal, "and": np.logical_and, "or": np.logical_or,
-    "copy": lambda x: x, "stop_gradient": lambda x: x,
-}  # fmt: skip
 
 
 class _Evaluator:
@@ -163,7 +140,7 @@ class _Evaluator:
         self.underflow = float(limits.tiny)
         self.largest = float(limits.max)
         self.samples = K
-        self.rng = np.random.default_rng(SEED)
+        self.rng = np.random.Generator(np.random.SFC64(SEED))
         self.unknown: set[str] = set()
         self.kinks = 0
         self.overflow = False
@@ -182,13 +159,16 @@ class _Evaluator:
     def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
         """`value` with normal errors of the given standard deviation in all samples but the reference;
         an infinite one stands for an overflow."""
-        overflow = (np.abs(value) > self.largest) | np.isinf(deviation)
-        if not (np.any(deviation) or overflow.any()):
+        safe = value.size == 0 or (value.max() <= self.largest and value.min() >= -self.largest)
+        safe = safe and bool(np.isfinite(deviation).all())
+        if safe and not np.any(deviation):
             return value
         y = np.array(self.batch(value, ndim), dtype=np.float64)
         noise = self.rng.standard_normal((self.samples, *y.shape[1:]), dtype=np.float32)
-        y[1:] += np.nan_to_num(deviation, nan=0.0, posinf=0.0) * noise
-        if overflow.any():
+        y[1:] += (deviation if safe else np.nan_to_num(deviation, nan=0.0, posinf=0.0)) * noise
+        if safe:
+            return y
+        if np.any((np.abs(value) > self.largest) | np.isinf(deviation)):
             self.overflow = True
             beyond = (np.abs(y[1:]) > self.largest) | np.isinf(deviation)
             y[1:] = np.where(beyond, np.copysign(np.inf, y[1:]), y[1:])
@@ -228,35 +208,41 @@ class _Evaluator:
         name, params = eqn.primitive.name, eqn.params
         for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
             inner = params.get(key)
-            if inner is not None and name not in ("scan", "while", "cond"):
+            if inner is not None and name not in ("scan", "while", "cond", "reduce_window"):
                 closed = inner if hasattr(inner, "consts") else None
                 return self.run(inner.jaxpr if closed else inner, closed.consts if closed else (), values)
         ndims = [v.aval.ndim for v in eqn.invars]
+        if name in ("scan", "while", "cond"):
+            return {"scan": self.scan, "while": self.loop, "cond": self.cond}[name](values, ndims, eqn)
         ndim = eqn.outvars[0].aval.ndim
-        if name in _COMPARISONS:
+        if name in COMPARISONS:
             # Align before comparing: the operands of a comparison have one shape, or are scalars.
             x, y = (self.enlarged(np.asarray(v), n) for v, n in zip(values, ndims, strict=True))
             x, y = self.aligned([x, y], ndims, ndim)
-            decided = _COMPARISONS[name](x, y)
+            decided = COMPARISONS[name](x, y)
             if decided.ndim > ndim:
                 self.kinks += int(np.count_nonzero((decided[1:] != decided[:1]).any(axis=0)))
             return [decided]
         if name == "dot_general":
             return [self.dot_general(values, ndims, params, ndim)]
+        if name == "conv_general_dilated":
+            return [self.convolution(values, ndims, params, ndim)]
         if name == "reduce_sum":
             return [self.reduce_sum(np.asarray(values[0]), ndims[0], params["axes"])]
-        if name in _NUMPY:
+        if name in ("cumsum", "cumprod", "cumlogsumexp", "reduce_prod", "reduce_window_sum", "scatter-add"):
+            return [self.accumulated(eqn, values, ndims)]
+        if name in NUMPY:
             operands = self.aligned([np.asarray(v) for v in values], ndims, ndim)
-            result = _NUMPY[name](*operands)
+            result = NUMPY[name](*operands)
         else:
-            moved = self.moved(name, values, ndims, params)
-            results = [moved] if moved is not None else self.by_jax(eqn, values, ndims)
-            if name in _EXACT:
+            by_numpy = moved(name, values, ndims, params)
+            results = [by_numpy] if by_numpy is not None else self.by_jax(eqn, values, ndims)
+            if name in EXACT:
                 return results
-            if name not in _ROUNDED:
+            if name not in ROUNDED:
                 self.unknown.add(name)
             return [self.rounded(name, r, v.aval.ndim) for r, v in zip(results, eqn.outvars, strict=True)]
-        if name in _EXACT or result.dtype.kind != "f":
+        if name in EXACT or result.dtype.kind != "f":
             return [result]
         if name in ("add", "sub", "add_any") and any(not np.any(v) for v in operands):
             return [result]  # x + 0 is exact
@@ -273,7 +259,7 @@ class _Evaluator:
         if result.dtype.kind != "f":
             return result
         y = self.reference(result, ndim)
-        return self.perturbed(result, ndim, _ROUNDED.get(name, 1.0) * self.floor(y))
+        return self.perturbed(result, ndim, ROUNDED.get(name, 1.0) * self.floor(y))
 
     def aligned(self, values: list[Array], ndims: list[int], ndim: int) -> list[Array]:
         """A sampled scalar or smaller operand gets axes so that the samples stay in front."""
@@ -281,34 +267,6 @@ class _Evaluator:
             v if v.ndim == n or n == ndim else v.reshape(v.shape[0], *(1,) * (ndim - n), *v.shape[1:])
             for v, n in zip(values, ndims, strict=True)
         ]
-
-    def moved(self, name: str, values: list[Any], ndims: list[int], params: Any) -> Any:
-        """Data movement by NumPy, behind the axis of samples if there is one; None: not one of these."""
-        x = np.asarray(values[0]) if values else np.asarray(0)
-        lead = x.shape[:1] if values and x.ndim > ndims[0] else ()
-        shift = len(lead)
-        if name == "transpose":
-            return x.transpose((*range(shift), *(p + shift for p in params["permutation"])))
-        if name == "reshape":
-            return x.reshape(lead + tuple(params["new_sizes"]))
-        if name == "squeeze":
-            return np.squeeze(x, tuple(d + shift for d in params["dimensions"]))
-        if name == "broadcast_in_dim":
-            shape = [1] * len(params["shape"])
-            for axis, size in zip(params["broadcast_dimensions"], x.shape[shift:], strict=True):
-                shape[axis] = size
-            return np.broadcast_to(x.reshape(lead + tuple(shape)), lead + tuple(params["shape"]))
-        if name == "convert_element_type":
-            return x.astype(params["new_dtype"])
-        if name == "logistic":
-            e = np.exp(-np.abs(x))
-            return np.where(x >= 0, 1, e) / (1 + e)
-        if name == "integer_pow":
-            return x ** params["y"]
-        if name == "select_n" and len(values) == 3:
-            which, no, yes = self.aligned([np.asarray(v) for v in values], ndims, ndims[1])
-            return np.where(which, yes, no)
-        return None
 
     def by_jax(self, eqn: Any, values: list[Any], ndims: list[int]) -> list[Any]:
         """Any other primitive, by JAX itself, vectorised over the samples."""
@@ -368,22 +326,131 @@ class _Evaluator:
             if a not in taken
         )
         product = x @ y
+        deviation = self.products(self.reference(x, 3), self.reference(y, 3))
         product = product.reshape(product.shape[: product.ndim - 3] + batch + free)
-        x_reference, y_reference = self.reference(x, 3), self.reference(y, 3)
-        k = x_reference.shape[-1]
-        if k == 0:
-            return product
-        borders = _borders(k)
-        partials = np.stack(
-            [x_reference[..., a:b] @ y_reference[..., a:b, :] for a, b in itertools.pairwise(borders)]
-        )
-        scale_x, scale_y = _scale(x_reference), _scale(y_reference)
-        squares = (x_reference / scale_x) ** 2 @ (y_reference / scale_y) ** 2
-        # A product that underflows leaves no trace in the squares, but is a rounding error.
-        nonzero = (x_reference != 0).astype(float) @ (y_reference != 0).astype(float) > 0
-        squares = np.where(nonzero, np.maximum(squares, np.finfo(float).tiny), 0.0)
-        deviation = self.summation(partials, squares, k, scale_x * scale_y)
         return self.perturbed(product, ndim, deviation.reshape(batch + free))
+
+    def products(self, x: Array, y: Array) -> Array:
+        """The standard deviation of x @ y, of (batch, n, k) and (batch, k, o)."""
+        k = x.shape[-1]
+        if k == 0:
+            return np.zeros((*x.shape[:-1], y.shape[-1]))
+        partials = np.stack([x[..., a:b] @ y[..., a:b, :] for a, b in itertools.pairwise(_borders(k))])
+        scale_x, scale_y = _scale(x), _scale(y)
+        squares = (x / scale_x) ** 2 @ (y / scale_y) ** 2
+        # A product that underflows leaves no trace in the squares, but is a rounding error.
+        nonzero = (x != 0).astype(float) @ (y != 0).astype(float) > 0
+        squares = np.where(nonzero, np.maximum(squares, np.finfo(float).tiny), 0.0)
+        return self.summation(partials, squares, k, scale_x * scale_y)
+
+    def convolution(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
+        x, w, windows = patches(np.asarray(values[0]), np.asarray(values[1]), ndims[0], ndims[1], params)
+        deviation = self.products(self.reference(x, 3), self.reference(w, 3))
+        return self.perturbed(unpatched(x @ w, windows, params), ndim, unpatched(deviation, windows, params))
+
+    def accumulated(self, eqn: Any, values: list[Any], ndims: list[int]) -> Array:
+        """Running sums and products, and sums whose terms an index chooses."""
+        name, params = eqn.primitive.name, eqn.params
+        result = self.by_jax(eqn, values, ndims)[0]
+        ndim = eqn.outvars[0].aval.ndim
+        if result.dtype.kind != "f":
+            return np.asarray(result)
+        y = self.reference(result, ndim)
+        exact = [self.reference(v, n) for v, n in zip(values, ndims, strict=True)]
+        magnitudes = [np.abs(v) if v.dtype.kind == "f" else v for v in exact]
+        if name == "cumsum":  # entry j has made the roundings of the partial sums up to j
+            order = slice(None, None, -1) if params["reverse"] else slice(None)
+            squares = np.moveaxis(y**2, params["axis"], 0)[order]
+            deviation = np.sqrt(np.moveaxis(np.cumsum(squares, axis=0)[order], 0, params["axis"]))
+        elif name in ("cumprod", "reduce_prod", "cumlogsumexp"):
+            k = exact[0].size if name == "reduce_prod" else exact[0].shape[params["axis"]]
+            relative = np.abs(y) if name != "cumlogsumexp" else 1 + 2 * np.abs(y)
+            deviation = np.sqrt(k) * relative
+        else:
+            # All partial sums are at most sum_j |t_j|; there are as many as terms.
+            [bound] = self.by_jax(eqn, magnitudes, ndims)
+            ones = [np.ones_like(v) if v.dtype.kind == "f" else v for v in exact]
+            [count] = self.by_jax(eqn, ones, ndims)
+            deviation = np.sqrt(np.maximum(count - 1, 0)) * bound
+        return self.perturbed(result, ndim, self.u * deviation + np.where(y != 0, self.underflow, 0.0))
+
+    # --- control flow ---------------------------------------------------------------------------
+
+    def closed(self, jaxpr: Any, values: Any) -> list[Any]:
+        return self.run(jaxpr.jaxpr, jaxpr.consts, list(values))
+
+    def scan(self, values: list[Any], ndims: list[int], eqn: Any) -> list[Any]:
+        params, body = eqn.params, eqn.params["jaxpr"]
+        first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
+        consts, carry, xs = values[:first], list(values[first:second]), values[second:]
+        stacked = [np.ndim(x) > n for x, n in zip(xs, ndims[second:], strict=True)]
+        ys: list[list[Any]] = []
+        steps = range(params["length"])
+        for i in reversed(steps) if params["reverse"] else steps:
+            here = [np.asarray(x)[:, i] if s else np.asarray(x)[i] for x, s in zip(xs, stacked, strict=True)]
+            results = self.closed(body, [*consts, *carry, *here])
+            carry = results[: second - first]
+            ys.append(results[second - first :])
+        if params["reverse"]:
+            ys.reverse()
+        outputs = []
+        for j, var in enumerate(eqn.outvars[second - first :]):
+            ndim = var.aval.ndim - 1
+            column = [np.asarray(y[j]) for y in ys]
+            if not column:
+                outputs.append(np.zeros(var.aval.shape, var.aval.dtype))
+            elif any(y.ndim > ndim for y in column):
+                outputs.append(np.stack([self.batch(y, ndim) for y in column], axis=1))
+            else:
+                outputs.append(np.stack(column))
+        return [*carry, *outputs]
+
+    def loop(self, values: list[Any], ndims: list[int], eqn: Any) -> list[Any]:
+        """A while loop: every sample goes on until its own condition fails, at most SPARE steps longer
+        than the reference."""
+        params = eqn.params
+        first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+        carry, carry_ndims = list(values[second:]), ndims[second:]
+        spare = SPARE
+        while True:
+            [going] = self.closed(params["cond_jaxpr"], [*values[:first], *carry])
+            going = np.asarray(going)
+            spare -= not self.reference(going, 0)
+            if not going.any() or not spare:
+                return carry
+            results = self.closed(params["body_jaxpr"], [*values[first:second], *carry])
+            if not going.all():
+                results = [
+                    self.chosen(going, [old, new], n)
+                    for old, new, n in zip(carry, results, carry_ndims, strict=True)
+                ]
+            carry = results
+
+    def cond(self, values: list[Any], ndims: list[int], eqn: Any) -> list[Any]:
+        branches = eqn.params["branches"]
+        index = np.clip(np.asarray(values[0]).astype(int), 0, len(branches) - 1)
+        if index.ndim == 0 or np.all(index == index[0]):
+            return self.closed(branches[int(index.flat[0])], values[1:])
+        self.kinks += 1
+        results = [self.closed(branch, values[1:]) for branch in branches]
+        return [
+            self.chosen(index, list(options), var.aval.ndim)
+            for options, var in zip(zip(*results, strict=True), eqn.outvars, strict=True)
+        ]
+
+    def chosen(self, index: Array, options: list[Any], ndim: int) -> Array:
+        """For each sample the option of its index."""
+        stacked = np.stack([self.batch(option, ndim) for option in options])
+        return np.asarray(stacked[index.astype(int), np.arange(self.samples + 1)])
+
+
+def _norm(deviations: Array) -> Array:
+    """The root of the sum of squares over the samples, scaled so that the squares do not underflow."""
+    largest = float(np.max(np.abs(deviations), initial=0.0))
+    if not np.isfinite(largest):
+        return np.asarray(np.hypot.reduce(deviations, axis=0))
+    scaled = deviations / (largest or 1.0)
+    return np.asarray(np.sqrt(np.einsum("k...,k...->...", scaled, scaled)) * largest)
 
 
 def _scale(x: Array) -> float:

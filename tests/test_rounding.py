@@ -45,8 +45,8 @@ def test_the_reference_is_what_jax_computes(number: int) -> None:
 
 
 def test_a_primitive_that_is_not_known_is_named() -> None:
-    noise = measure(jnp.arctan, np.ones(3), dtype=np.float32)
-    assert noise.unknown == ("atan",)
+    noise = measure(jnp.linalg.cholesky, np.eye(3), dtype=np.float32)
+    assert "cholesky" in noise.unknown
     assert np.all(noise.outputs[0].sigma > 0)
 
 
@@ -87,3 +87,111 @@ def test_a_decision_within_rounding_of_a_kink_is_counted_and_both_branches_are_c
     noise = measure(derivative_of_relu_of_a_sum, x, dtype=np.float64)
     assert noise.kinks == 1
     assert np.all(np.abs(np.array([[0.0], [1.0]]) - noise.outputs[0].reference) <= 4 * noise.outputs[0].sigma)
+
+
+# --- layers of every kind, and their gradients ----------------------------------------------------------
+
+
+def conv(x: Any, w: Any) -> Any:
+    return jax.lax.conv_general_dilated(x, w, (2, 1), [(1, 1), (0, 2)], rhs_dilation=(1, 2))
+
+
+def grouped_conv(x: Any, w: Any) -> Any:
+    return jax.lax.conv_general_dilated(x, w[:, :1], (1, 1), "SAME", feature_group_count=2)
+
+
+def layer_norm(x: Any, w: Any) -> Any:
+    x = x.reshape(6, -1)
+    mean, variance = jnp.mean(x, axis=1, keepdims=True), jnp.var(x, axis=1, keepdims=True)
+    return (x - mean) / jnp.sqrt(variance + 1e-5) * w.sum()
+
+
+def cross_entropy(x: Any, w: Any) -> Any:
+    logits = x.reshape(6, -1) * w.sum()
+    return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(6), jnp.array([0, 1, 2, 3, 2, 1])])
+
+
+def attention(x: Any, w: Any) -> Any:
+    q = x.reshape(6, -1)[:, :5]
+    return jax.nn.softmax(q @ q.T * w[0, 0, 0, 0], axis=-1) @ q
+
+
+def embedding(x: Any, w: Any) -> Any:
+    return x.reshape(6, -1)[jnp.array([0, 3, 3, 5, 3])] * w.sum()
+
+
+def pooling(x: Any, w: Any) -> Any:
+    window, strides = (1, 1, 2, 2), (1, 1, 1, 1)
+    largest = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, "VALID")
+    return largest + jax.lax.reduce_window(x, 0.0, jax.lax.add, window, strides, "VALID") * w.sum()
+
+
+def recurrent(x: Any, w: Any) -> Any:
+    U = w[:2, :2, 0, 0]
+
+    def step(h: Any, row: Any) -> Any:
+        h = jnp.tanh(U @ h + row[:2])
+        return h, h
+
+    return jax.lax.scan(step, jnp.zeros(2, x.dtype), x.reshape(6, -1), reverse=True)[1]
+
+
+def looped(x: Any, w: Any) -> Any:
+    """Newton's square root, to a tolerance that rounding decides."""
+    a = jnp.sum(x**2) + jnp.sum(w**2)
+    return jax.lax.while_loop(lambda s: jnp.abs(s * s - a) > 1e-3 * a, lambda s: (s + a / s) / 2, a)
+
+
+def conditional(x: Any, w: Any) -> Any:
+    return jax.lax.cond(jnp.sum(x) > 0, lambda t: jnp.sin(t) * w.sum(), jnp.exp, x)
+
+
+def running(x: Any, w: Any) -> Any:
+    flat = x.reshape(6, -1)
+    return jnp.cumsum(flat, axis=1) * w.sum() + jax.lax.cumlogsumexp(flat, axis=1) + jnp.prod(w)
+
+
+LAYERS: list[Any] = [
+    conv, grouped_conv, layer_norm, cross_entropy, attention, embedding, pooling, recurrent, looped,
+    conditional, running,
+]  # fmt: skip
+
+
+def gradient(layer: Any) -> Any:
+    return lambda x, w: jax.grad(lambda x, w: jnp.sum(jnp.sin(layer(x, w))), argnums=(0, 1))(x, w)
+
+
+CASES = [(layer, layer) for layer in LAYERS] + [(f, gradient(f)) for f in LAYERS if f is not looped]
+
+
+@pytest.mark.parametrize(
+    ("layer", "function"), CASES, ids=[f"{f.__name__}{' gradient' * (f is not g)}" for f, g in CASES]
+)
+def test_sigma_covers_a_computation_in_float32_and_is_of_its_size(layer: Any, function: Any) -> None:
+    errors, sigmas = 0.0, 0.0
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((3, 2, 5, 4)).astype(np.float32)
+        w = (0.5 * rng.standard_normal((4, 2, 2, 2))).astype(np.float32)
+        noise = measure(function, x, w, dtype=np.float32)
+        assert not noise.unknown
+        with jax.enable_x64(True):
+            exact = jax.tree.leaves(function(jnp.asarray(x, jnp.float64), jnp.asarray(w, jnp.float64)))
+        single = jax.tree.leaves(function(jnp.asarray(x), jnp.asarray(w)))
+        for measured, g, computed in zip(noise.outputs, exact, single, strict=True):
+            # The reference is JAX's own float64 result, up to the rounding of float64.
+            assert np.all(np.abs(measured.reference - np.asarray(g)) <= 1e-6 * measured.sigma + 1e-13)
+            error = np.abs(np.asarray(computed, np.float64) - measured.reference)
+            assert np.all(error <= 8.5 * measured.sigma), layer.__name__
+            errors += float(np.sum(error**2))
+            sigmas += float(np.sum(measured.sigma**2))
+    assert errors > 1e-4 * sigmas, "sigma is more than 100 times the error"
+
+
+def test_a_condition_within_rounding_of_its_border_covers_both_branches() -> None:
+    def function(x: Any) -> Any:
+        return jax.lax.cond(jnp.sum(x) > 0, lambda: 1.0, lambda: 0.0)
+
+    noise = measure(function, np.array([0.1, 0.2, -0.3]), dtype=np.float64)
+    assert noise.kinks >= 1
+    assert noise.outputs[0].sigma > 0.1

@@ -215,6 +215,9 @@ class _Evaluator:
         if name in ("scan", "while", "cond"):
             return {"scan": self.scan, "while": self.loop, "cond": self.cond}[name](values, ndims, eqn)
         ndim = eqn.outvars[0].aval.ndim
+        if name == "select_n" and len(values) == 3:
+            which, no, yes = self.aligned([np.asarray(v) for v in values], ndims, ndims[1])
+            return [np.where(which, yes, no)]
         if name in COMPARISONS:
             # Align before comparing: the operands of a comparison have one shape, or are scalars.
             x, y = (self.enlarged(np.asarray(v), n) for v, n in zip(values, ndims, strict=True))

@@ -2,8 +2,8 @@
 
 Monte Carlo arithmetic (Parker, *Monte Carlo Arithmetic*, UCLA CSD-970002, 1997; Verificarlo, Denis
 et al. 2016). The function is traced to a jaxpr and evaluated once in float64 (the reference, g)
-and K times more with a random error after each arithmetic primitive, of the size that rounding in
-the tested dtype has. The root mean square of the K deviations from g is sigma, per component.
+and K times more with a uniform random error after each arithmetic primitive, of the size that rounding
+in the tested dtype has. The root mean square of the K deviations from g is sigma, per component.
 
 What one primitive contributes, as a standard deviation, with u the unit roundoff (2^-24 for
 float32, 2^-53 for float64):
@@ -43,7 +43,7 @@ from sandbox.typing import Array
 K = 32
 SEED = 20_240_229
 ENLARGED = 8.0
-BLOCKS = 16
+BLOCKS = 8
 SPARE = 100  # steps that a sample of a loop may take after the reference has ended
 MEMORY = 1 << 30  # bytes that the samples of one evaluation may take
 
@@ -157,15 +157,20 @@ class _Evaluator:
         return np.asarray(np.minimum(magnitude, self.u * magnitude + self.underflow))
 
     def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
-        """`value` with normal errors of the given standard deviation in all samples but the reference;
+        """`value` with uniform errors of the given standard deviation in all samples but the reference;
         an infinite one stands for an overflow."""
         safe = value.size == 0 or (value.max() <= self.largest and value.min() >= -self.largest)
         safe = safe and bool(np.isfinite(deviation).all())
         if safe and not np.any(deviation):
             return value
-        y = np.array(self.batch(value, ndim), dtype=np.float64)
-        noise = self.rng.standard_normal((self.samples, *y.shape[1:]), dtype=np.float32)
-        y[1:] += (deviation if safe else np.nan_to_num(deviation, nan=0.0, posinf=0.0)) * noise
+        batched = self.batch(value, ndim)
+        noise = self.rng.random((self.samples, *batched.shape[1:]), dtype=np.float32)
+        noise -= 0.5
+        deviation = np.sqrt(12) * deviation  # the variance of a uniform number of width 1 is 1/12
+        y = np.empty(batched.shape)
+        y[0] = batched[0]
+        np.multiply(noise, deviation if safe else np.nan_to_num(deviation, nan=0.0, posinf=0.0), out=y[1:])
+        y[1:] += batched[1:]
         if safe:
             return y
         if np.any((np.abs(value) > self.largest) | np.isinf(deviation)):

@@ -399,7 +399,7 @@ def _contract_subjects(dtype: str) -> dict[str, tuple[Equation, Inputs]]:
     """Each function's equation and inputs at which to ask for its contracts: those of a small network
     of fixed shapes, so that tracing is paid once."""
     rng = np.random.default_rng(0)
-    theta = network.initialize_parameters_deep([3, 4, 4, 1], rng=rng, scheme="he", dtype=dtype)
+    theta = network.initialize_parameters_deep([3, 4, 1], rng=rng, scheme="he", dtype=dtype)
     theta = {key: x + (0.1 * rng.standard_normal(x.shape)).astype(dtype) for key, x in theta.items()}
     X, Y = rng.standard_normal((3, 6)).astype(dtype), np.array([[0, 1, 1, 0, 1, 0]], dtype)
     recorder = Recorder({})

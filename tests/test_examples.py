@@ -40,7 +40,7 @@ def test_the_wrong_one_is_caught_and_its_gradient_named(name: str) -> None:
     assert report.example
 
 
-LARGER = {
+LARGER: dict[str, Any] = {
     "softmax_cross_entropy": lambda rng: (rng.standard_normal((64, 10)), rng.integers(0, 10, 64)),
     "batch_norm": lambda rng: (*(rng.standard_normal(s) for s in ((64, 16), 16, 16)), 1e-5),
     "layer_norm": lambda rng: (rng.standard_normal((64, 16)), np.asarray(rng.standard_normal())),

@@ -1,0 +1,149 @@
+"""Random right cases of `check_model`: how often does the check raise a false alarm, and how near is it?
+
+    python benchmarks/false_alarms.py [N] [--seed S] [--processes P] [--only SEED]
+
+Case i is fully determined by the integer S + i. z is |computed - reference| / sigma, the largest
+of an output; "of the limit" is the larger of that and of the tensor's ratio, each over its threshold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import sandbox
+
+DECADES = (-3, 3)  # of z, in the histogram
+PER_DECADE = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One case: `z` and `of_limit` of each output that was compared, and the outputs that failed."""
+
+    seed: int
+    z: tuple[float, ...]
+    of_limit: tuple[float, ...]
+    not_compared: int
+    alarms: tuple[str, ...]
+
+
+def draw(seed: int) -> tuple[dict[str, Any], Any, Any]:
+    """Parameters, X and Y of the case with this seed."""
+    rng = np.random.default_rng(seed)
+
+    def size(largest: int) -> int:
+        return int(math.exp(rng.uniform(0, math.log(largest + 1))))
+
+    dims = [size(256) for _ in range(size(64))] + [1]
+    m = size(2000)
+    dtype = np.dtype(rng.choice(["float64", "float32"]))
+    scheme = rng.choice(["small", "he", "inverse_sqrt"])
+    scale = 10 ** rng.uniform(-3, 3)
+    parameters = sandbox.initialize_parameters_deep(dims, rng=rng, scheme=scheme, dtype=dtype)
+    for key in parameters:
+        if key[0] == "b":
+            parameters[key] = 0.1 * rng.standard_normal(parameters[key].shape)
+        parameters[key] = (scale * parameters[key]).astype(dtype)
+    X = rng.standard_normal((dims[0], m)).astype(dtype)
+    L = len(dims) - 1
+    if rng.random() < 0.2:  # a saturated sigmoid
+        parameters[f"W{L}"] *= dtype(10 ** rng.uniform(1, 5))
+    if rng.random() < 0.2:  # exact zeros in Z
+        l = int(rng.integers(1, L + 1))
+        rows = rng.random(dims[l]) < 0.5
+        parameters[f"W{l}"][rows], parameters[f"b{l}"][rows] = 0, 0
+    if rng.random() < 0.2:
+        X[:, rng.random(m) < 0.5] = 0
+    return parameters, X, rng.integers(0, 2, (1, m))
+
+
+def run(seed: int) -> Outcome:
+    """The check of one case."""
+    with threadpool_limits(1), np.errstate(all="ignore"):
+        rows = sandbox.check_model(*draw(seed)).rows
+    compared = [row for row in rows if math.isfinite(row.threshold) and row.verdict != "not compared"]
+    return Outcome(
+        seed,
+        tuple(row.sigma_error for row in compared),
+        tuple(
+            max(row.sigma_error / row.threshold, row.tensor_error / row.tensor_threshold) for row in compared
+        ),
+        len(rows) - len(compared),
+        tuple(
+            f"{row.scope} layer {row.layer} {row.output}: {row.finding}"
+            for row in rows
+            if row.verdict == "FAIL"
+        ),
+    )
+
+
+def histogram(values: list[float]) -> str:
+    """Counts in bins of equal width in log z; the first and the last bin are open."""
+    bins: Counter[int] = Counter()
+    low, high = DECADES[0] * PER_DECADE, DECADES[1] * PER_DECADE
+    zeros = sum(z == 0 for z in values)
+    for z in values:
+        if z > 0:
+            bins[high if math.isinf(z) else min(max(math.floor(math.log10(z) * PER_DECADE), low), high)] += 1
+    longest = max([*bins.values(), 1])
+    lines = [f"{'0':>10} {zeros:10d}"]
+    for b in range(min(bins, default=0), max(bins, default=-1) + 1):
+        bar = "#" * math.ceil(60 * bins[b] / longest)
+        lines.append(f"{10 ** (b / PER_DECADE):10.3g} {bins[b]:10d} {bar}")
+    return "\n".join(lines)
+
+
+def campaign(seeds: range, processes: int) -> list[Outcome]:
+    """All cases; false alarms are printed as they come."""
+    outcomes: list[Outcome] = []
+    # JAX starts threads, which a forked process would not have.
+    # Traces are cached without bound in JAX: a process is replaced after 500 cases.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, maxtasksperchild=50) as pool:
+        for outcome in pool.imap_unordered(run, seeds, chunksize=10):
+            outcomes.append(outcome)
+            for alarm in outcome.alarms:
+                print(f"FALSE ALARM --only {outcome.seed}: {alarm}", flush=True)
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cases", nargs="?", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--only", type=int, metavar="SEED", help="run this case and print its report")
+    options = parser.parse_args()
+    if options.only is not None:
+        with np.errstate(all="ignore"):
+            print(sandbox.check_model(*draw(options.only)))
+        return
+    began = time.perf_counter()
+    outcomes = campaign(range(options.seed, options.seed + options.cases), options.processes)
+    seconds = time.perf_counter() - began
+    z = [value for outcome in outcomes for value in outcome.z]
+    alarms = [outcome.seed for outcome in outcomes if outcome.alarms]
+    print(f"{len(outcomes)} cases in {seconds:.0f} s, {len(outcomes) / seconds:.2f} cases/s")
+    print(f"{len(z)} outputs compared, {sum(outcome.not_compared for outcome in outcomes)} not compared")
+    print(f"{len(alarms)} cases with a false alarm {alarms[:20]}")
+    for what, field in (("largest z", "z"), ("largest of the limit", "of_limit")):
+        value, seed = max(
+            ((max(getattr(outcome, field), default=0.0), outcome.seed) for outcome in outcomes),
+            default=(0.0, -1),
+        )
+        print(f"{what}: {value:.3g} (--only {seed})")
+    print("z of the outputs, from each bin's lower border:")
+    print(histogram(z))
+
+
+if __name__ == "__main__":
+    main()

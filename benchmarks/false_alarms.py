@@ -47,7 +47,7 @@ def draw(seed: int) -> tuple[dict[str, Any], Any, Any]:
 
     dims = [size(256) for _ in range(size(64))] + [1]
     m = size(2000)
-    dtype = np.dtype(rng.choice(["float64", "float32"]))
+    dtype = np.dtype(rng.choice(["float64", "float32"])).type
     scheme = rng.choice(["small", "he", "inverse_sqrt"])
     scale = 10 ** rng.uniform(-3, 3)
     parameters = sandbox.initialize_parameters_deep(dims, rng=rng, scheme=scheme, dtype=dtype)

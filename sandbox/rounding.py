@@ -16,6 +16,8 @@ float32, 2^-53 for float64):
   u sqrt(log2(k+1) sum t_j^2) is smaller than the rounding of the final addition alone when the terms
   have one sign, so it is not used. The partial sums are taken in blocks, in the order of the data:
   with l = k/B terms in block b, sum_j S_j^2 ~ l (S_{b-1}^2 + S_{b-1} S_b + S_b^2) / 3 + l sum t_j^2 / 6.
+  Nearly equal terms are rounded alike, and their errors add up: see `_alike`; so are equal numbers
+  in an elementwise operation.
 * Data movement, comparisons, max and select: nothing.
 * Below the smallest normal number the absolute error is up to that number, because many kernels flush
   subnormal numbers to 0; above the largest number the sample becomes infinite, as the tested computation
@@ -164,8 +166,7 @@ class _Evaluator:
         if safe and not np.any(deviation):
             return value
         batched = self.batch(value, ndim)
-        noise = self.rng.random((self.samples, *batched.shape[1:]), dtype=np.float32)
-        noise -= 0.5
+        noise = self.uniform(batched[0])
         deviation = np.sqrt(12) * deviation  # the variance of a uniform number of width 1 is 1/12
         y = np.empty(batched.shape)
         y[0] = batched[0]
@@ -178,6 +179,22 @@ class _Evaluator:
             beyond = (np.abs(y[1:]) > self.largest) | np.isinf(deviation)
             y[1:] = np.where(beyond, np.copysign(np.inf, y[1:]), y[1:])
         return y
+
+    def uniform(self, y: Array) -> Array:
+        """Numbers in [-1/2, 1/2) for the samples of y. Equal numbers beside each other are rounded alike
+        (examples that have become the same, say), and then so are all equal ones."""
+        tied = y.size > 1 and any(
+            np.any((after == before) & (after != 0))
+            for after, before in ((y[..., 1:], y[..., :-1]), (y[1:], y[:-1]))
+        )
+        if not tied:
+            noise = self.rng.random((self.samples, *y.shape), dtype=np.float32)
+            noise -= 0.5
+            return noise
+        values, which = np.unique(y, return_inverse=True)
+        noise = self.rng.random((self.samples, len(values)), dtype=np.float32)
+        noise -= 0.5
+        return np.asarray(noise[:, which.reshape(y.shape)])
 
     def reference(self, value: Any, ndim: int) -> Array:
         value = np.asarray(value)
@@ -287,18 +304,19 @@ class _Evaluator:
         results = function(*values)
         return [np.asarray(r) for r in (results if eqn.primitive.multiple_results else [results])]
 
-    def summation(self, partials: Array, squares: Array, k: int, scale: float) -> Array:
+    def summation(self, partials: Array, squares: Array, alike: Array, k: int, scale: float) -> Array:
         """The standard deviation of a sum of k terms.
 
         Args:
             partials: the B block sums, (B, ...). squares: the sum of squares of the terms divided by
                 `scale`, which keeps them from overflow and underflow.
+            alike: by how much nearly equal terms raise the variance of the roundings (see `_alike`).
         """
         S = np.cumsum(partials, axis=0) / scale
         before = S - partials / scale
         block = k / len(partials)
         variance = block * np.sum(before**2 + before * S + S**2, axis=0) / 3 + block * squares / 6 + squares
-        deviation = self.u * np.sqrt(variance) * scale
+        deviation = self.u * np.sqrt(variance * alike) * scale
         # Each of the k terms may underflow. Where even the squares
         # underflow, the rounding of the result is what is left.
         deviation = np.where(squares > 0, deviation + self.underflow * np.sqrt(k), 0.0)
@@ -318,7 +336,9 @@ class _Evaluator:
         scale = _scale(terms)
         borders = _borders(len(terms))
         partials = np.add.reduceat(terms, borders[:-1], axis=0)
-        deviation = self.summation(partials, np.sum((terms / scale) ** 2, axis=0), len(terms), scale)
+        alike = _alike(terms, self.u)
+        squares = np.sum((terms / scale) ** 2, axis=0)
+        deviation = self.summation(partials, squares, alike, len(terms), scale)
         return self.perturbed(np.asarray(y), ndim - len(axes), deviation)
 
     def dot_general(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
@@ -349,7 +369,10 @@ class _Evaluator:
         # A product that underflows leaves no trace in the squares, but is a rounding error.
         nonzero = (x != 0).astype(float) @ (y != 0).astype(float) > 0
         squares = np.where(nonzero, np.maximum(squares, np.finfo(float).tiny), 0.0)
-        return self.summation(partials, squares, k, scale_x * scale_y)
+        # Terms are alike only where both factors are.
+        rows = _alike(np.moveaxis(x, -1, 0), self.u)[..., :, None]
+        columns = _alike(np.moveaxis(y, -2, 0), self.u)[..., None, :]
+        return self.summation(partials, squares, np.minimum(rows, columns), k, scale_x * scale_y)
 
     def convolution(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
         x, w, windows = patches(np.asarray(values[0]), np.asarray(values[1]), ndims[0], ndims[1], params)
@@ -452,6 +475,36 @@ class _Evaluator:
         return np.asarray(stacked[index.astype(int), np.arange(self.samples + 1)])
 
 
+def _alike(terms: Array, u: float) -> Array:
+    """sum_c n_c^2 / sum_c n_c over the clusters c of nearly equal terms along the first axis, at least 1.
+
+    S_j lies on the grid of ulp(S_j), so that rounding S_j + t errs by a function of t alone: terms that
+    differ by less than the grid err alike, and n_c of them err n_c times as much, not sqrt(n_c) times.
+    The grid of k terms is at most 2 u k times their size. The sign does not matter, zeros do not count.
+    """
+    k = len(terms)
+    if k < 2:
+        return np.ones(terms.shape[1:])
+    size = np.abs(terms)
+    largest = np.max(size, axis=0, where=np.isfinite(size), initial=0.0)
+    cells = np.floor(size / np.maximum(largest * 2 * u * k, np.finfo(float).tiny))
+    cells = np.sort(np.where(size > 0, cells, -1.0), axis=0)
+    border = cells[1:] != cells[:-1]
+    if border.all():
+        return np.ones(terms.shape[1:])
+    # The length of each run of equal cells, counted at its last entry.
+    index = np.arange(1, k + 1).reshape(-1, *(1,) * (cells.ndim - 1))
+    last = np.concatenate([border, np.ones((1, *border.shape[1:]), bool)])
+    ends = np.where(last, index, 0)
+    previous = np.concatenate(
+        [np.zeros((1, *border.shape[1:]), int), np.maximum.accumulate(ends, axis=0)[:-1]]
+    )
+    runs = np.where(last & (cells >= 0), index - previous, 0)
+    return np.asarray(
+        np.maximum(np.sum(runs.astype(float) ** 2, axis=0) / np.maximum(np.sum(runs, axis=0), 1), 1.0)
+    )
+
+
 def _norm(deviations: Array) -> Array:
     """The root of the sum of squares over the samples, scaled so that the squares do not underflow."""
     largest = float(np.max(np.abs(deviations), initial=0.0))
@@ -462,8 +515,8 @@ def _norm(deviations: Array) -> Array:
 
 
 def _scale(x: Array) -> float:
-    """The largest magnitude in x, by which to divide before squaring."""
-    return max(float(np.max(np.abs(x), initial=0.0)), np.finfo(float).tiny)
+    """The largest finite magnitude in x, by which to divide before squaring."""
+    return max(float(np.max(np.abs(x), where=np.isfinite(x), initial=0.0)), np.finfo(float).tiny)
 
 
 def _borders(k: int) -> Array:

@@ -508,7 +508,7 @@ def _forward_rows(model: _Model) -> list[Row]:
     noise = measured(equation, inputs)
     rows += compare_outputs(
         _picked(equation, equation.function, ("AL",)), (AL,),
-        replace(noise, outputs=noise.outputs[:1]), inputs,
+        replace(noise, outputs=_unless_overflown(noise.outputs[:1], model)), inputs,
         scope="end to end", layer=model.L, mistakes=_no_mistakes,
     )  # fmt: skip
     return rows
@@ -550,10 +550,7 @@ def _backward_rows(model: _Model, call: Call) -> list[Row]:
             replace(local_noise, outputs=tuple(local_noise.outputs[i] for i in held)), given, scope="wiring",
             layer=l, mistakes=partial(_wiring_mistakes, model, call, l, held, local, given),
         )  # fmt: skip
-    outputs = noise.outputs
-    if outputs[0].overflow and not all(np.isfinite(Z).all() for _, Z in model.caches):
-        # The forward pass overflowed, and a NaN in Z has no branch of the ReLU: nothing to compare with.
-        outputs = tuple(replace(o, sigma=np.full_like(o.sigma, np.nan)) for o in outputs)
+    outputs = _unless_overflown(noise.outputs, model)
     for key, expected in zip(equation.outputs, outputs, strict=True):
         one = _picked(equation, "L_model_backward", (key,))
         value = grads.get(key, np.array(np.nan))
@@ -566,6 +563,14 @@ def _backward_rows(model: _Model, call: Call) -> list[Row]:
             compared = [replace(compared[0], finding=f"the dict of gradients has no '{key}'.", pattern="")]
         rows += compared
     return rows
+
+
+def _unless_overflown(outputs: tuple[Measured, ...], model: _Model) -> tuple[Measured, ...]:
+    """After a forward pass that overflowed there is nothing to compare with: which side of the ReLU or
+    the sigmoid an infinite or undefined Z lies on depends on the order of the sums."""
+    if not outputs[0].overflow or all(np.isfinite(Z).all() for _, Z in model.caches):
+        return outputs
+    return tuple(replace(o, sigma=np.full_like(o.sigma, np.nan)) for o in outputs)
 
 
 def _other_keys(

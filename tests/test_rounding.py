@@ -79,6 +79,26 @@ def test_sigma_covers_a_sum_in_any_usual_order(k: int, seed: int, offset: float,
         assert abs(float(total) - measured.reference) <= 8.5 * measured.sigma
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    k=st.integers(2, 2000),
+    values=st.lists(st.floats(0.125, 1.0, width=32), min_size=1, max_size=2),
+    seed=st.integers(0, 99),
+)
+def test_sigma_covers_a_sum_of_terms_that_are_rounded_alike(k: int, values: list[float], seed: int) -> None:
+    x = np.random.default_rng(seed).choice(np.array(values, np.float32), k)
+    [measured] = measure(jnp.sum, x, dtype=np.float32).outputs
+    assert abs(float(np.cumsum(x)[-1]) - measured.reference) <= 8.5 * measured.sigma
+
+
+def test_examples_that_are_the_same_err_together() -> None:
+    """The rounding of tanh(x) x is one number, which the sum takes 1000 times, not 1000 independent ones."""
+    x = np.full(1000, 0.7, np.float32)
+    [measured] = measure(lambda x: jnp.sum(jnp.tanh(x) * x), x, dtype=np.float32).outputs
+    [one] = measure(lambda x: jnp.sum(jnp.tanh(x) * x), x[:1], dtype=np.float32).outputs
+    assert measured.sigma > 500 * one.sigma
+
+
 def test_a_decision_within_rounding_of_a_kink_is_counted_and_both_branches_are_covered() -> None:
     def derivative_of_relu_of_a_sum(x: Any) -> Any:
         return jax.grad(lambda t: jax.nn.relu(jnp.sum(t)))(x)

@@ -19,7 +19,21 @@ from sandbox.rounding import Noise, measure
 from sandbox.typing import Array
 
 _KEPT = 64 << 20  # bytes of answers
-_measured: OrderedDict[Any, Noise] = OrderedDict()
+
+
+class _Answers(OrderedDict[Any, Noise]):
+    """The last answers, as many as fit into `_KEPT` bytes."""
+
+    bytes = 0
+
+    def add(self, key: Any, noise: Noise) -> None:
+        self[key] = noise
+        self.bytes += _size(noise)
+        while len(self) > 1 and self.bytes > _KEPT:
+            self.bytes -= _size(self.popitem(last=False)[1])
+
+
+_measured = _Answers()
 
 
 def measured(equation: Equation, inputs: Inputs) -> Noise:
@@ -38,9 +52,8 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     if key in _measured:
         _measured.move_to_end(key)
         return _measured[key]
-    noise = _measured[key] = measure(equation.reference, *arrays, dtype=dtype)
-    while len(_measured) > 1 and sum(map(_size, _measured.values())) > _KEPT:
-        _measured.popitem(last=False)
+    noise = measure(equation.reference, *arrays, dtype=dtype)
+    _measured.add(key, noise)
     return noise
 
 

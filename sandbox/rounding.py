@@ -101,7 +101,7 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
         samples: K, the degrees of freedom of sigma.
     """
     closed, arrays = trace(function, *arguments)
-    size = sum(8 * int(np.prod(v.aval.shape)) for eqn in closed.jaxpr.eqns for v in eqn.outvars)
+    size = sum(8 * v.aval.size for eqn in closed.jaxpr.eqns for v in eqn.outvars)
     chunk = int(np.clip(MEMORY // max(size, 1) - 1, 8, samples))
     evaluator = _Evaluator(np.dtype(dtype))
     references: list[Array] = []
@@ -312,15 +312,19 @@ class _Evaluator:
                 `scale`, which keeps them from overflow and underflow.
             alike: by how much nearly equal terms raise the variance of the roundings (see `_alike`).
         """
-        S = np.cumsum(partials, axis=0) / scale
-        before = S - partials / scale
+        S = np.cumsum(partials, axis=0)
+        total = S[-1].copy()
+        S /= scale
         block = k / len(partials)
-        variance = block * np.sum(before**2 + before * S + S**2, axis=0) / 3 + block * squares / 6 + squares
+        # sum_b (S_{b-1}^2 + S_{b-1} S_b + S_b^2), with S_0 = 0
+        areas = 2 * np.einsum("b...,b...->...", S, S) - S[-1] ** 2
+        areas += np.einsum("b...,b...->...", S[:-1], S[1:])
+        variance = block * areas / 3 + (block / 6 + 1) * squares
         deviation = self.u * np.sqrt(variance * alike) * scale
         # Each of the k terms may underflow. Where even the squares
         # underflow, the rounding of the result is what is left.
         deviation = np.where(squares > 0, deviation + self.underflow * np.sqrt(k), 0.0)
-        deviation = np.maximum(deviation, self.floor(np.sum(partials, axis=0)))
+        deviation = np.maximum(deviation, self.floor(total))
         # sum_j |t_j| <= sqrt(k sum_j t_j^2): beyond the largest number a partial sum may overflow.
         return np.where(np.sqrt(k * squares) * scale > self.largest, np.inf, deviation)
 
@@ -506,12 +510,14 @@ def _alike(terms: Array, u: float) -> Array:
 
 
 def _norm(deviations: Array) -> Array:
-    """The root of the sum of squares over the samples, scaled so that the squares do not underflow."""
-    largest = float(np.max(np.abs(deviations), initial=0.0))
-    if not np.isfinite(largest):
+    """The root of the sum of squares over the samples; each component is scaled, because the squares of
+    a deviation below 1e-162 underflow."""
+    magnitude = np.abs(deviations)
+    largest = magnitude.max(axis=0, initial=0.0)
+    if not np.isfinite(largest).all():
         return np.asarray(np.hypot.reduce(deviations, axis=0))
-    scaled = deviations / (largest or 1.0)
-    return np.asarray(np.sqrt(np.einsum("k...,k...->...", scaled, scaled)) * largest)
+    magnitude /= np.where(largest > 0, largest, 1.0)
+    return np.asarray(np.sqrt(np.einsum("k...,k...->...", magnitude, magnitude)) * largest)
 
 
 def _scale(x: Array) -> float:

@@ -215,3 +215,12 @@ def test_a_condition_within_rounding_of_its_border_covers_both_branches() -> Non
     noise = measure(function, np.array([0.1, 0.2, -0.3]), dtype=np.float64)
     assert noise.kinks >= 1
     assert noise.outputs[0].sigma > 0.1
+
+
+def test_small_components_beside_large_ones_keep_their_sigma() -> None:
+    """The deviation of exp(-594) is 1e-272: its square underflows, its sigma must not."""
+    x = np.array([-594.0, 0.0])
+    tiny, _ = measure(lambda x: (jnp.exp(3.0 * (x / 3.0)),), x, dtype=np.float64).outputs[0].sigma
+    relative = tiny / np.exp(-594.0)
+    u = 2.0**-53
+    assert 594 * u / 4 < relative < 594 * u * 4

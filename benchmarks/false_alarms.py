@@ -7,7 +7,8 @@ traces them once. Depth is 1 to 64, widths 1 to 256, m 1 to 2,000; most sizes ar
 of each is drawn from its whole range (a large case takes 100 times as long). Contracts are not asked: they
 do not depend on the case. Checked are, by turns, `sandbox.network`, whose float64 results often equal the
 reference's bit for bit, and the same with sums taken one by one in a random order. z is
-|computed - reference| / sigma, the largest of an output; "of the limit" is the larger of that and of the tensor's ratio, each over its threshold.
+|computed - reference| / sigma, the largest of an output; "of the
+limit" is the larger of that and of the tensor's ratio, each over its threshold.
 Exits with 1 after a false alarm.
 """
 

@@ -14,9 +14,9 @@ first failure is the culprit.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,18 +24,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from sandbox import mirror, network
+from sandbox import network
 from sandbox.contracts import check_contracts
 from sandbox.equations import FUNCTIONS, Equation, Inputs, equation_of
-from sandbox.hooks import Call, Function, Recorder, difference, resolve
-from sandbox.local import check_local, compare_outputs, measured
+from sandbox.hooks import Function, Recorder, resolve
+from sandbox.local import check_local
+from sandbox.model_equations import RATE, backward_equation, forward_equation, update_equation
 from sandbox.report import Report, Row
-from sandbox.rounding import Measured
 from sandbox.search import CASES, smallest_failure
 from sandbox.typing import Activation, Array, ArrayLike, Cache, LinearCache
 from sandbox.validation import as_matrix, as_targets, check_caches, unpack
-
-RATE = 0.125  # of update_parameters: a power of 2, which every dtype holds exactly
+from sandbox.wiring import Failed, Model, model_rows
 
 Functions = Mapping[str, Function] | ModuleType | str | Path | None
 
@@ -137,9 +136,9 @@ def check_model(
         for name, arguments in _arguments(AL, Y, caches).items():
             if name in unused:
                 _attempt(bound[name], *copy.deepcopy(arguments))
-    model = _Model(X, Y, theta, AL, caches, forward, grads)
+    model = Model(X, Y, theta, AL, caches, forward, grads)
     subjects = _contract_subjects(AL.dtype.name) if contracts else {}
-    return _report(recorder, _model_rows(model, recorder), tested, subjects, model)
+    return _report(recorder, model_rows(model, recorder), tested, subjects, model)
 
 
 def check_functions(functions: Functions, *, contracts: bool = True, cases: int | None = None) -> Report:
@@ -184,25 +183,6 @@ def _drawn(dims: list[int], m: int, dtype: str, seed: int) -> tuple[dict[str, Ar
     return theta, rng.standard_normal((dims[0], m)).astype(dtype), Y
 
 
-class _Model:
-    """What the whole network was given and gave."""
-
-    def __init__(
-        self, X: Array, Y: Array, theta: dict[str, Array], AL: Array, caches: Any, forward: Any, grads: Any
-    ) -> None:
-        self.X, self.Y, self.theta, self.AL, self.caches = X, Y, theta, AL, caches
-        self.forward, self.grads = forward, grads
-        self.L = len(caches)
-        self.keys = tuple(theta)
-        self.kinks = 0
-        self.unknown: set[str] = set()
-
-    @property
-    def inputs(self) -> Inputs:
-        stack = np.broadcast_shapes(self.AL.shape[:-2], self.Y.shape[:-2])
-        return (self.X, self.Y, *(np.broadcast_to(v, stack + v.shape[-2:]) for v in self.theta.values()))
-
-
 def _arguments(AL: Array, Y: Array, caches: Any) -> dict[str, tuple[Any, ...]]:
     """Something to call each inner function with, if the network at hand does not call it."""
     (A_prev, W, b), Z = caches[-1]
@@ -219,15 +199,11 @@ def _arguments(AL: Array, Y: Array, caches: Any) -> dict[str, tuple[Any, ...]]:
     }
 
 
-class _Failed:
-    """In place of a result: the tested code raised."""
-
-
 def _attempt(function: Function, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception:  # recorded with its place by the hooks
-        return _Failed()
+        return Failed()
 
 
 def _well_formed(forward: Any, AL: Array, caches: Any) -> bool:
@@ -244,110 +220,12 @@ def _well_formed(forward: Any, AL: Array, caches: Any) -> bool:
     return len(checked) == len(caches) and all(same) and np.shape(own_AL) == AL.shape
 
 
-# --- the equations of the whole network -----------------------------------------------------------
-
-
-def _gradient_keys(L: int) -> tuple[str, ...]:
-    return tuple(key for l in range(L, 0, -1) for key in (f"dA{l - 1}", f"dW{l}", f"db{l}"))
-
-
-def _layer_of(key: str) -> int:
-    """dA{l-1}, dW{l} and db{l} are outputs of layer l."""
-    return int(key[2:]) + (key[1] == "A")
-
-
-@lru_cache(maxsize=128)
-def _model_backward(keys: tuple[str, ...]) -> Equation:
-    L = len(keys) // 2
-    names = _gradient_keys(L)
-
-    def reference(X: Any, Y: Any, *theta: Any) -> Any:
-        grads = mirror.L_model_backward(X, Y, dict(zip(keys, theta, strict=True)))
-        return tuple(grads[name] for name in names)
-
-    def pack(X: Any, Y: Any, *theta: Any) -> Inputs:
-        AL, caches = network.L_model_forward(X, dict(zip(keys, theta, strict=True)))
-        return AL, Y, caches
-
-    def unpack_grads(grads: Any) -> Inputs:
-        if not isinstance(grads, Mapping):
-            raise TypeError(f"it returned a {type(grads).__name__}, expected the dict of gradients.")
-        for name in names:
-            if name not in grads:
-                raise ValueError(
-                    f"the dict of gradients has no '{name}'; it has {', '.join(map(str, grads))}."
-                )
-        return tuple(grads[name] for name in names)
-
-    return Equation(
-        "L_model_backward", reference, ("X", "Y", *keys), names, pack, unpack_grads,
-        axes=("pm", "1m", *_parameter_axes(keys)),
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=128)
-def _model_forward(keys: tuple[str, ...]) -> Equation:
-    L = len(keys) // 2
-
-    def reference(X: Any, *theta: Any) -> Any:
-        parameters, A, caches = dict(zip(keys, theta, strict=True)), X, []
-        for l in range(1, L + 1):
-            W, b = parameters[f"W{l}"], parameters[f"b{l}"]
-            Z = mirror.linear_forward(A, W, b)
-            caches += [A, W, b, Z]
-            A = mirror.relu(Z) if l < L else mirror.sigmoid(Z)
-        return (A, *caches)
-
-    def unpack_caches(result: Any) -> Inputs:
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise TypeError("it did not return the tuple (AL, caches).")
-        checked = check_caches(result[1])
-        if len(checked) != L:
-            raise ValueError(f"it returned {len(checked)} caches, expected {L}, one for each layer.")
-        return (result[0], *(x for linear, Z in checked for x in (*linear, Z)))
-
-    outputs = ("AL", *(f"cache {l} {part}" for l in range(1, L + 1) for part in ("A_prev", "W", "b", "Z")))
-    return Equation(
-        "L_model_forward", reference, ("X", *keys), outputs,
-        lambda X, *theta: (X, dict(zip(keys, theta, strict=True))), unpack_caches,
-        axes=("pm", *_parameter_axes(keys)),
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=128)
-def _update(keys: tuple[str, ...]) -> Equation:
-    count = len(keys)
-
-    def pack(*inputs: Any) -> Inputs:
-        gradients = {f"d{key}": x for key, x in zip(keys, inputs[count:], strict=True)}
-        return dict(zip(keys, inputs[:count], strict=True)), gradients, RATE
-
-    def unpack_parameters(result: Any) -> Inputs:
-        if not isinstance(result, Mapping) or set(result) != set(keys):
-            got = list(result) if isinstance(result, Mapping) else type(result).__name__
-            raise ValueError(f"it returned {got}, expected a dict with the keys {', '.join(keys)}.")
-        return tuple(result[key] for key in keys)
-
-    return Equation(
-        "update_parameters",
-        lambda *inputs: tuple(x - RATE * dx for x, dx in zip(inputs[:count], inputs[count:], strict=True)),
-        (*keys, *(f"d{key}" for key in keys)), keys, pack, unpack_parameters,
-    )  # fmt: skip
-
-
-def _parameter_axes(keys: tuple[str, ...]) -> Iterator[str]:
-    return ("np" if key[0] == "W" else "n1" for key in keys)
-
-
-# --- rows -----------------------------------------------------------------------------------------
-
-
 def _report(
     recorder: Recorder,
     model_rows: list[Row],
     tested: Mapping[str, Function],
     subjects: Mapping[str, tuple[Equation, Inputs]],
-    model: _Model | None = None,
+    model: Model | None = None,
 ) -> Report:
     """All rows, those of inner functions first; contracts at the inputs of `subjects`."""
     by_function: dict[str, list[Row]] = {name: [] for name in FUNCTIONS}
@@ -411,234 +289,7 @@ def _contract_subjects(dtype: str) -> dict[str, tuple[Equation, Inputs]]:
     keys, values = tuple(theta), tuple(theta.values())
     found = ((call.function, equation_of(call.function, call.arguments)) for call in recorder.calls)
     return {name: subject for name, subject in found if subject is not None} | {
-        "L_model_forward": (_model_forward(keys), (X, *values)),
-        "L_model_backward": (_model_backward(keys), (X, Y, *values)),
-        "update_parameters": (_update(keys), (*values, *(x * x.dtype.type(0.5) for x in values))),
+        "L_model_forward": (forward_equation(keys), (X, *values)),
+        "L_model_backward": (backward_equation(keys), (X, Y, *values)),
+        "update_parameters": (update_equation(keys), (*values, *(x * x.dtype.type(0.5) for x in values))),
     }
-
-
-def _model_rows(model: _Model, recorder: Recorder) -> list[Row]:
-    top = {call.function: call for call in recorder.calls if call.parent is None}
-    for name in ("L_model_forward", "L_model_backward"):
-        _number_layers(top[name].children, model, name)
-    rows: list[Row] = []
-    if not isinstance(model.forward, _Failed):
-        rows += _forward_rows(model)
-    if not isinstance(model.grads, _Failed):
-        rows += _backward_rows(model, top["L_model_backward"])
-    update = top["update_parameters"]
-    if update.finished:
-        equation = _update(model.keys)
-        inputs = (*update.arguments[0].values(), *update.arguments[1].values())
-        rows += compare_outputs(equation, update.result, measured(equation, inputs), inputs)
-    return rows
-
-
-def _number_layers(calls: list[Call], model: _Model, function: str) -> None:
-    """Which layer a call belongs to: forward by its turn, backward by the weights or Z it was given."""
-    turn: dict[str, int] = {}
-    for call in calls:
-        found = equation_of(call.function, call.arguments)
-        turn[call.function] = turn.get(call.function, 0) + 1
-        if function == "L_model_forward":
-            call.layer = model.L if call.function == "sigmoid" else min(turn[call.function], model.L)
-        elif found is not None:
-            equation, inputs = found
-            name = "W" if "W" in equation.inputs else "Z"
-            given = inputs[equation.inputs.index(name)]
-            own = [
-                l for l in range(model.L, 0, -1) if np.array_equal(_part(model.caches[l - 1], name), given)
-            ]
-            # Layers with equal weights: in the order of the backward pass.
-            own = own[min(turn[call.function], len(own)) - 1 :] if name == "W" and len(own) > 1 else own
-            call.layer = own[0] if own else (model.L if "sigmoid" in call.function else None)
-        _inherit(call)
-
-
-def _inherit(call: Call) -> None:
-    for child in call.children:
-        child.layer = call.layer
-        _inherit(child)
-
-
-def _part(cache: Any, name: str) -> Array:
-    (A_prev, W, b), Z = cache
-    return np.asarray({"A_prev": A_prev, "W": W, "b": b, "Z": Z}[name])
-
-
-def _picked(equation: Equation, function: str, outputs: tuple[str, ...]) -> Equation:
-    """Some of the equation's outputs, already picked from the result, under another function's name."""
-    return replace(equation, function=function, outputs=outputs, unpack=lambda result: result)
-
-
-def _no_mistakes(k: int) -> Iterator[tuple[str, Any]]:
-    return iter(())
-
-
-def _forward_rows(model: _Model) -> list[Row]:
-    """Layer by layer from what each layer was given, then AL end to end."""
-    equation = _model_forward(model.keys)
-    inputs = (model.X, *model.theta.values())
-    try:
-        AL, *parts = equation.unpack(model.forward)
-    except (TypeError, ValueError) as error:
-        return [Row("L_model_forward", "local", None, "result", "FAIL", str(error))]
-    rows: list[Row] = []
-    for l in range(1, model.L + 1):
-        A_prev, W, b, Z = parts[4 * l - 4 : 4 * l]
-        given = {"A_prev": model.X} if l == 1 else {}
-        given |= {"W": model.theta[f"W{l}"], "b": model.theta[f"b{l}"]}
-        for name, right in given.items():
-            wrong = difference(np.asarray(right), np.asarray({"A_prev": A_prev, "W": W, "b": b}[name]))
-            handed = "X" if name == "A_prev" else f"{name}{l}"
-            finding = f"the cache of layer {l} does not hold the {handed} given." if wrong else ""
-            rows.append(
-                Row("L_model_forward", "wiring", l, f"cache {name}", "FAIL" if wrong else "pass", finding)
-            )
-        activation = "sigmoid" if l == model.L else "relu"
-        A = AL if l == model.L else parts[4 * l]
-        found = equation_of("linear_activation_forward", (A_prev, W, b, activation))
-        assert found is not None
-        noise = measured(*found)
-        local = _picked(found[0], "L_model_forward", (f"A{l}" if l < model.L else "AL", f"Z{l}"))
-        rows += compare_outputs(
-            local, (A, Z), replace(noise, outputs=(noise.outputs[0], noise.outputs[4])), found[1],
-            scope="wiring", layer=l, mistakes=_no_mistakes,
-        )  # fmt: skip
-    noise = measured(equation, inputs)
-    rows += compare_outputs(
-        _picked(equation, equation.function, ("AL",)), (AL,),
-        replace(noise, outputs=_unless_overflown(noise.outputs[:1], model)), inputs,
-        scope="end to end", layer=model.L, mistakes=_no_mistakes,
-    )  # fmt: skip
-    return rows
-
-
-def _backward_rows(model: _Model, call: Call) -> list[Row]:
-    """Layer by layer from the dA{l} that was handed down, then every gradient end to end."""
-    L, grads = model.L, model.grads
-    if not isinstance(grads, Mapping):
-        finding = f"it returned a {type(grads).__name__}, expected the dict of gradients."
-        return [Row("L_model_backward", "wiring", None, "result", "FAIL", finding)]
-    rows: list[Row] = []
-    equation, inputs = _model_backward(model.keys), model.inputs
-    noise = measured(equation, inputs)
-    model.kinks, model.unknown = noise.kinks, set(noise.unknown)
-    for l in range(L, 0, -1):
-        (A_prev, W, b), Z = model.caches[l - 1]
-        if l == L:
-            local = Equation("L_model_backward", mirror.output_backward, ("Y", "A_prev", "W", "b", "Z"), (),
-                             axes=("1m", "pm", "np", "n1", "nm"))  # fmt: skip
-            given: Inputs = (model.Y, A_prev, W, b, Z)
-        else:
-            if np.shape(grads.get(f"dA{l}", ()))[-2:] != np.shape(Z)[-2:]:
-                continue  # without the dA that came in there is no local check; the missing key is a row
-            found = equation_of("linear_activation_backward", (grads[f"dA{l}"], ((A_prev, W, b), Z), "relu"))
-            if found is None:
-                continue
-            local, given = found
-        keys = (f"dA{l - 1}", f"dW{l}", f"db{l}")
-        for key in keys:
-            if key not in grads:
-                finding = f"the dict of gradients has no '{key}'; it has {', '.join(map(str, grads))}."
-                rows.append(Row("L_model_backward", "wiring", l, key, "FAIL", finding))
-        held = tuple(i for i, key in enumerate(keys) if key in grads)
-        local_noise = measured(local, given)
-        subject = _picked(local, "L_model_backward", tuple(keys[i] for i in held))
-        rows += compare_outputs(
-            subject, tuple(grads[keys[i]] for i in held),
-            replace(local_noise, outputs=tuple(local_noise.outputs[i] for i in held)), given, scope="wiring",
-            layer=l, mistakes=partial(_wiring_mistakes, model, call, l, held, local, given),
-        )  # fmt: skip
-    outputs = _unless_overflown(noise.outputs, model)
-    for key, expected in zip(equation.outputs, outputs, strict=True):
-        one = _picked(equation, "L_model_backward", (key,))
-        value = grads.get(key, np.array(np.nan))
-        compared = compare_outputs(
-            one, (value,), replace(noise, outputs=(expected,)), inputs,
-            scope="end to end", layer=_layer_of(key),
-            mistakes=partial(_other_keys, equation, key, outputs),
-        )  # fmt: skip
-        if key not in grads:
-            compared = [replace(compared[0], finding=f"the dict of gradients has no '{key}'.", pattern="")]
-        rows += compared
-    return rows
-
-
-def _unless_overflown(outputs: tuple[Measured, ...], model: _Model) -> tuple[Measured, ...]:
-    """After a forward pass that overflowed there is nothing to compare with: which side of the ReLU or
-    the sigmoid an infinite or undefined Z lies on depends on the order of the sums."""
-    if not outputs[0].overflow or all(np.isfinite(Z).all() for _, Z in model.caches):
-        return outputs
-    return tuple(replace(o, sigma=np.full_like(o.sigma, np.nan)) for o in outputs)
-
-
-def _other_keys(
-    equation: Equation, key: str, outputs: tuple[Measured, ...], k: int = 0
-) -> Iterator[tuple[str, Array]]:
-    for other, expected in zip(equation.outputs, outputs, strict=True):
-        if other != key:
-            yield f"It is the reference of {other}: are the keys or layers mixed up?", expected.reference
-
-
-def _wiring_mistakes(
-    model: _Model, call: Call, l: int, held: tuple[int, ...], local: Equation, given: Inputs, k: int
-) -> Iterator[tuple[str, Any]]:
-    """What L_model_backward may have handed on in place of the right thing, for output k of layer l."""
-    i = held[k]
-    key = (f"dA{l - 1}", f"dW{l}", f"db{l}")[i]
-    if l < model.L:
-        for other in range(1, model.L + 1):
-            Z = model.caches[other - 1][1]
-            if other != l and Z.shape == given[-1].shape:
-                text = (
-                    f"It is what comes out with the ReLU mask of layer {other} in place of that of layer {l}."
-                )
-                yield text, measured(local, (*given[:-1], Z)).outputs[i].reference
-        for other in range(0, model.L):
-            dA = model.grads.get(f"dA{other}")
-            if other != l and np.shape(dA) == given[0].shape:
-                text = f"It is what comes out if layer {l} is given dA{other} in place of dA{l}."
-                yield text, measured(local, (np.asarray(dA), *given[1:])).outputs[i].reference
-        found = equation_of("linear_activation_backward", (*_repacked(given), "sigmoid"))
-        if found is not None:
-            yield (
-                "It is what comes out if the sigmoid is used in place of the ReLU.",
-                (measured(*found).outputs[i].reference),
-            )
-        yield from (
-            (text, measured(local, wrong).outputs[i].reference) for text, wrong in local.mistakes(*given)
-        )
-    else:
-        yield from _output_mistakes(model, i)
-    equation = _model_backward(model.keys)
-    yield from _other_keys(equation, key, measured(equation, model.inputs).outputs)
-    for child in call.children:
-        if child.finished and isinstance(child.result, tuple) and len(child.result) == 3 and child.layer != l:
-            text = f"It is what {child.function} of layer {child.layer} returned: are the keys mixed up?"
-            yield text, np.asarray(child.result[i])
-
-
-def _repacked(given: Inputs) -> tuple[Any, Any]:
-    dA, A_prev, W, b, Z = given
-    return dA, ((A_prev, W, b), Z)
-
-
-def _output_mistakes(model: _Model, i: int) -> Iterator[tuple[str, Any]]:
-    """The ways in which dZ[L] = AL - Y goes wrong."""
-    (A_prev, W, b), Z = model.caches[-1]
-    AL, Y = model.AL, model.Y
-    with np.errstate(all="ignore"):
-        candidates = {
-            "if the derivative of the sigmoid is left out": -(Y / AL - (1 - Y) / (1 - AL)),
-            "if the derivative of the sigmoid is taken twice": (AL - Y) * AL * (1 - AL),
-            "for dAL = -Y / AL, without the term of 1 - Y": -Y * (1 - AL),
-            "for dAL = -Y / AL, without its minus sign in the second term": -Y * (1 - AL) - (1 - Y) * AL,
-            "with a ReLU in place of the sigmoid at the output": -(Y / AL - (1 - Y) / (1 - AL)) * (Z > 0),
-            "for the squared error in place of the cross-entropy": (AL - Y) * AL * (1 - AL) * 2,
-        }
-    for text, dZ in candidates.items():
-        if np.isfinite(dZ).all():
-            found = equation_of("linear_backward", (dZ, (A_prev, W, b)))
-            assert found is not None
-            yield f"It is what comes out {text}.", measured(*found).outputs[i].reference

@@ -1,0 +1,108 @@
+"""The equations of the whole network, by the names of its parameters W1, b1, ..., WL, bL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sandbox import mirror, network
+from sandbox.equations import Equation, Inputs
+from sandbox.validation import check_caches
+
+RATE = 0.125  # of update_parameters: a power of 2, which every dtype holds exactly
+
+
+def gradient_keys(L: int) -> tuple[str, ...]:
+    return tuple(key for l in range(L, 0, -1) for key in (f"dA{l - 1}", f"dW{l}", f"db{l}"))
+
+
+def layer_of(key: str) -> int:
+    """dA{l-1}, dW{l} and db{l} are outputs of layer l."""
+    return int(key[2:]) + (key[1] == "A")
+
+
+@lru_cache(maxsize=128)
+def backward_equation(keys: tuple[str, ...]) -> Equation:
+    """Every dA{l-1}, dW{l} and db{l} from X, Y and the parameters."""
+    L = len(keys) // 2
+    names = gradient_keys(L)
+
+    def reference(X: Any, Y: Any, *theta: Any) -> Any:
+        grads = mirror.L_model_backward(X, Y, dict(zip(keys, theta, strict=True)))
+        return tuple(grads[name] for name in names)
+
+    def pack(X: Any, Y: Any, *theta: Any) -> Inputs:
+        AL, caches = network.L_model_forward(X, dict(zip(keys, theta, strict=True)))
+        return AL, Y, caches
+
+    def unpack_grads(grads: Any) -> Inputs:
+        if not isinstance(grads, Mapping):
+            raise TypeError(f"it returned a {type(grads).__name__}, expected the dict of gradients.")
+        for name in names:
+            if name not in grads:
+                raise ValueError(
+                    f"the dict of gradients has no '{name}'; it has {', '.join(map(str, grads))}."
+                )
+        return tuple(grads[name] for name in names)
+
+    return Equation(
+        "L_model_backward", reference, ("X", "Y", *keys), names, pack, unpack_grads,
+        axes=("pm", "1m", *_parameter_axes(keys)),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=128)
+def forward_equation(keys: tuple[str, ...]) -> Equation:
+    """AL and the caches from X and the parameters."""
+    L = len(keys) // 2
+
+    def reference(X: Any, *theta: Any) -> Any:
+        parameters, A, caches = dict(zip(keys, theta, strict=True)), X, []
+        for l in range(1, L + 1):
+            W, b = parameters[f"W{l}"], parameters[f"b{l}"]
+            Z = mirror.linear_forward(A, W, b)
+            caches += [A, W, b, Z]
+            A = mirror.relu(Z) if l < L else mirror.sigmoid(Z)
+        return (A, *caches)
+
+    def unpack_caches(result: Any) -> Inputs:
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise TypeError("it did not return the tuple (AL, caches).")
+        checked = check_caches(result[1])
+        if len(checked) != L:
+            raise ValueError(f"it returned {len(checked)} caches, expected {L}, one for each layer.")
+        return (result[0], *(x for linear, Z in checked for x in (*linear, Z)))
+
+    outputs = ("AL", *(f"cache {l} {part}" for l in range(1, L + 1) for part in ("A_prev", "W", "b", "Z")))
+    return Equation(
+        "L_model_forward", reference, ("X", *keys), outputs,
+        lambda X, *theta: (X, dict(zip(keys, theta, strict=True))), unpack_caches,
+        axes=("pm", *_parameter_axes(keys)),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=128)
+def update_equation(keys: tuple[str, ...]) -> Equation:
+    """theta - RATE dtheta for every parameter."""
+    count = len(keys)
+
+    def pack(*inputs: Any) -> Inputs:
+        gradients = {f"d{key}": x for key, x in zip(keys, inputs[count:], strict=True)}
+        return dict(zip(keys, inputs[:count], strict=True)), gradients, RATE
+
+    def unpack_parameters(result: Any) -> Inputs:
+        if not isinstance(result, Mapping) or set(result) != set(keys):
+            got = list(result) if isinstance(result, Mapping) else type(result).__name__
+            raise ValueError(f"it returned {got}, expected a dict with the keys {', '.join(keys)}.")
+        return tuple(result[key] for key in keys)
+
+    return Equation(
+        "update_parameters",
+        lambda *inputs: tuple(x - RATE * dx for x, dx in zip(inputs[:count], inputs[count:], strict=True)),
+        (*keys, *(f"d{key}" for key in keys)), keys, pack, unpack_parameters,
+    )  # fmt: skip
+
+
+def _parameter_axes(keys: tuple[str, ...]) -> Iterator[str]:
+    return ("np" if key[0] == "W" else "n1" for key in keys)

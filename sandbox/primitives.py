@@ -94,6 +94,16 @@ def moved(name: str, values: list[Any], ndims: list[int], params: Any) -> Any:
     return None
 
 
+def matrices(x: Array, ndim: int, batch: Any, contract: Any, *, last: bool) -> Array:
+    """x as ([samples,] batch, free, k), or ([samples,] batch, k, free)."""
+    shift = x.ndim - ndim
+    free = [a for a in range(ndim) if a not in batch and a not in contract]
+    order = (*batch, *free, *contract) if last else (*batch, *contract, *free)
+    sizes = [int(np.prod([x.shape[a + shift] for a in axes])) for axes in (batch, free, contract)]
+    shape = (sizes[0], sizes[1], sizes[2]) if last else (sizes[0], sizes[2], sizes[1])
+    return x.transpose((*range(shift), *(a + shift for a in order))).reshape(x.shape[:shift] + shape)
+
+
 def patches(
     x: Array, w: Array, x_ndim: int, w_ndim: int, params: Any
 ) -> tuple[Array, Array, tuple[int, ...]]:

@@ -9,15 +9,8 @@ What one primitive contributes, as a standard deviation, with u the unit roundof
 float32, 2^-53 for float64):
 
 * + - * / sqrt: u |y|; elementary functions: a few u |y| (libraries are not correctly rounded).
-* A sum of k terms t_j with the partial sums S_j, added one by one: u sqrt(sum_j S_j^2), plus
-  u sqrt(sum_j t_j^2) for the products of a dot product. This is the first-order error of recursive
-  summation (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 4.2) with
-  independent roundings (Higham and Mary 2019); pairwise and blocked sums err less. The design's
-  u sqrt(log2(k+1) sum t_j^2) is smaller than the rounding of the final addition alone when the terms
-  have one sign, so it is not used. The partial sums are taken in blocks, in the order of the data:
-  with l = k/B terms in block b, sum_j S_j^2 ~ l (S_{b-1}^2 + S_{b-1} S_b + S_b^2) / 3 + l sum t_j^2 / 6.
-  Nearly equal terms are rounded alike, and their errors add up: see `_alike`; so are equal numbers
-  in an elementwise operation.
+* Sums, products of matrices and convolutions: see `sandbox.sums`. Equal numbers in an elementwise
+  operation are rounded alike.
 * Data movement, comparisons, max and select: nothing.
 * Below the smallest normal number the absolute error is up to that number, because many kernels flush
   subnormal numbers to 0; above the largest number the sample becomes infinite, as the tested computation
@@ -29,7 +22,6 @@ whichever way rounding may turn it, some samples turn it so, and sigma covers bo
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,13 +31,13 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from sandbox.primitives import COMPARISONS, EXACT, NUMPY, ROUNDED, moved, patches, unpatched
+from sandbox.primitives import COMPARISONS, EXACT, NUMPY, ROUNDED, matrices, moved, patches, unpatched
+from sandbox.sums import Precision, of_products, of_sum
 from sandbox.typing import Array
 
 K = 32
 SEED = 20_240_229
 ENLARGED = 8.0
-BLOCKS = 8
 SPARE = 100  # steps that a sample of a loop may take after the reference has ended
 MEMORY = 1 << 30  # bytes that the samples of one evaluation may take
 
@@ -123,7 +115,7 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
             ]
             done += evaluator.samples
         outputs = tuple(
-            Measured(g, np.hypot(total / np.sqrt(samples), evaluator.floor(g)), evaluator.overflow)
+            Measured(g, np.hypot(total / np.sqrt(samples), evaluator.precision.floor(g)), evaluator.overflow)
             for g, total in zip(references, deviations, strict=True)
         )
     return Noise(outputs, tuple(sorted(evaluator.unknown)), evaluator.kinks)
@@ -137,10 +129,7 @@ class _Evaluator:
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        limits = np.finfo(dtype)
-        self.u = float(limits.eps) / 2
-        self.underflow = float(limits.tiny)
-        self.largest = float(limits.max)
+        self.precision = Precision.of(dtype)
         self.samples = K
         self.rng = np.random.Generator(np.random.SFC64(SEED))
         self.unknown: set[str] = set()
@@ -153,15 +142,11 @@ class _Evaluator:
             return array
         return np.asarray(np.broadcast_to(array, (self.samples + 1, *array.shape)))
 
-    def floor(self, y: Array) -> Array:
-        """The rounding of one stored value: u |y|, or what underflow leaves of it."""
-        magnitude = np.abs(y)
-        return np.asarray(np.minimum(magnitude, self.u * magnitude + self.underflow))
-
     def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
         """`value` with uniform errors of the given standard deviation in all samples but the reference;
         an infinite one stands for an overflow."""
-        safe = value.size == 0 or (value.max() <= self.largest and value.min() >= -self.largest)
+        largest = self.precision.largest
+        safe = value.size == 0 or (value.max() <= largest and value.min() >= -largest)
         safe = safe and bool(np.isfinite(deviation).all())
         if safe and not np.any(deviation):
             return value
@@ -174,9 +159,9 @@ class _Evaluator:
         y[1:] += batched[1:]
         if safe:
             return y
-        if np.any((np.abs(value) > self.largest) | np.isinf(deviation)):
+        if np.any((np.abs(value) > largest) | np.isinf(deviation)):
             self.overflow = True
-            beyond = (np.abs(y[1:]) > self.largest) | np.isinf(deviation)
+            beyond = (np.abs(y[1:]) > largest) | np.isinf(deviation)
             y[1:] = np.where(beyond, np.copysign(np.inf, y[1:]), y[1:])
         return y
 
@@ -277,14 +262,14 @@ class _Evaluator:
             underflow = (self.reference(result, ndim) == 0) & np.all(
                 np.broadcast_arrays(*((v != 0) & np.isfinite(v) | (name == "exp") for v in exact)), axis=0
             )
-            result = self.perturbed(result, ndim, np.where(underflow, self.underflow, 0.0))
+            result = self.perturbed(result, ndim, np.where(underflow, self.precision.underflow, 0.0))
         return [self.rounded(name, result, ndim)]
 
     def rounded(self, name: str, result: Array, ndim: int) -> Array:
         if result.dtype.kind != "f":
             return result
         y = self.reference(result, ndim)
-        return self.perturbed(result, ndim, ROUNDED.get(name, 1.0) * self.floor(y))
+        return self.perturbed(result, ndim, ROUNDED.get(name, 1.0) * self.precision.floor(y))
 
     def aligned(self, values: list[Array], ndims: list[int], ndim: int) -> list[Array]:
         """A sampled scalar or smaller operand gets axes so that the samples stay in front."""
@@ -304,30 +289,6 @@ class _Evaluator:
         results = function(*values)
         return [np.asarray(r) for r in (results if eqn.primitive.multiple_results else [results])]
 
-    def summation(self, partials: Array, squares: Array, alike: Array, k: int, scale: float) -> Array:
-        """The standard deviation of a sum of k terms.
-
-        Args:
-            partials: the B block sums, (B, ...). squares: the sum of squares of the terms divided by
-                `scale`, which keeps them from overflow and underflow.
-            alike: by how much nearly equal terms raise the variance of the roundings (see `_alike`).
-        """
-        S = np.cumsum(partials, axis=0)
-        total = S[-1].copy()
-        S /= scale
-        block = k / len(partials)
-        # sum_b (S_{b-1}^2 + S_{b-1} S_b + S_b^2), with S_0 = 0
-        areas = 2 * np.einsum("b...,b...->...", S, S) - S[-1] ** 2
-        areas += np.einsum("b...,b...->...", S[:-1], S[1:])
-        variance = block * areas / 3 + (block / 6 + 1) * squares
-        deviation = self.u * np.sqrt(variance * alike) * scale
-        # Each of the k terms may underflow. Where even the squares
-        # underflow, the rounding of the result is what is left.
-        deviation = np.where(squares > 0, deviation + self.underflow * np.sqrt(k), 0.0)
-        deviation = np.maximum(deviation, self.floor(total))
-        # sum_j |t_j| <= sqrt(k sum_j t_j^2): beyond the largest number a partial sum may overflow.
-        return np.where(np.sqrt(k * squares) * scale > self.largest, np.inf, deviation)
-
     def reduce_sum(self, x: Array, ndim: int, axes: tuple[int, ...]) -> Array:
         shift = x.ndim - ndim
         y = np.sum(x, axis=tuple(a + shift for a in axes))
@@ -337,18 +298,13 @@ class _Evaluator:
             return np.asarray(y)
         if len(terms) == 0:
             return np.asarray(y)
-        scale = _scale(terms)
-        borders = _borders(len(terms))
-        partials = np.add.reduceat(terms, borders[:-1], axis=0)
-        alike = _alike(terms, self.u)
-        squares = np.sum((terms / scale) ** 2, axis=0)
-        deviation = self.summation(partials, squares, alike, len(terms), scale)
+        deviation = of_sum(terms, self.precision)
         return self.perturbed(np.asarray(y), ndim - len(axes), deviation)
 
     def dot_general(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
         (contract_x, contract_y), (batch_x, batch_y) = params["dimension_numbers"]
-        x = _matrices(np.asarray(values[0]), ndims[0], batch_x, contract_x, last=True)
-        y = _matrices(np.asarray(values[1]), ndims[1], batch_y, contract_y, last=False)
+        x = matrices(np.asarray(values[0]), ndims[0], batch_x, contract_x, last=True)
+        y = matrices(np.asarray(values[1]), ndims[1], batch_y, contract_y, last=False)
         batch = tuple(np.shape(values[0])[np.ndim(values[0]) - ndims[0] + a] for a in batch_x)
         used = ((*batch_x, *contract_x), (*batch_y, *contract_y))
         free = tuple(
@@ -358,29 +314,13 @@ class _Evaluator:
             if a not in taken
         )
         product = x @ y
-        deviation = self.products(self.reference(x, 3), self.reference(y, 3))
+        deviation = of_products(self.reference(x, 3), self.reference(y, 3), self.precision)
         product = product.reshape(product.shape[: product.ndim - 3] + batch + free)
         return self.perturbed(product, ndim, deviation.reshape(batch + free))
 
-    def products(self, x: Array, y: Array) -> Array:
-        """The standard deviation of x @ y, of (batch, n, k) and (batch, k, o)."""
-        k = x.shape[-1]
-        if k == 0:
-            return np.zeros((*x.shape[:-1], y.shape[-1]))
-        partials = np.stack([x[..., a:b] @ y[..., a:b, :] for a, b in itertools.pairwise(_borders(k))])
-        scale_x, scale_y = _scale(x), _scale(y)
-        squares = (x / scale_x) ** 2 @ (y / scale_y) ** 2
-        # A product that underflows leaves no trace in the squares, but is a rounding error.
-        nonzero = (x != 0).astype(float) @ (y != 0).astype(float) > 0
-        squares = np.where(nonzero, np.maximum(squares, np.finfo(float).tiny), 0.0)
-        # Terms are alike only where both factors are.
-        rows = _alike(np.moveaxis(x, -1, 0), self.u)[..., :, None]
-        columns = _alike(np.moveaxis(y, -2, 0), self.u)[..., None, :]
-        return self.summation(partials, squares, np.minimum(rows, columns), k, scale_x * scale_y)
-
     def convolution(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
         x, w, windows = patches(np.asarray(values[0]), np.asarray(values[1]), ndims[0], ndims[1], params)
-        deviation = self.products(self.reference(x, 3), self.reference(w, 3))
+        deviation = of_products(self.reference(x, 3), self.reference(w, 3), self.precision)
         return self.perturbed(unpatched(x @ w, windows, params), ndim, unpatched(deviation, windows, params))
 
     def accumulated(self, eqn: Any, values: list[Any], ndims: list[int]) -> Array:
@@ -407,7 +347,9 @@ class _Evaluator:
             ones = [np.ones_like(v) if v.dtype.kind == "f" else v for v in exact]
             [count] = self.by_jax(eqn, ones, ndims)
             deviation = np.sqrt(np.maximum(count - 1, 0)) * bound
-        return self.perturbed(result, ndim, self.u * deviation + np.where(y != 0, self.underflow, 0.0))
+        return self.perturbed(
+            result, ndim, self.precision.u * deviation + np.where(y != 0, self.precision.underflow, 0.0)
+        )
 
     # --- control flow ---------------------------------------------------------------------------
 
@@ -479,36 +421,6 @@ class _Evaluator:
         return np.asarray(stacked[index.astype(int), np.arange(self.samples + 1)])
 
 
-def _alike(terms: Array, u: float) -> Array:
-    """sum_c n_c^2 / sum_c n_c over the clusters c of nearly equal terms along the first axis, at least 1.
-
-    S_j lies on the grid of ulp(S_j), so that rounding S_j + t errs by a function of t alone: terms that
-    differ by less than the grid err alike, and n_c of them err n_c times as much, not sqrt(n_c) times.
-    The grid of k terms is at most 2 u k times their size. The sign does not matter, zeros do not count.
-    """
-    k = len(terms)
-    if k < 2:
-        return np.ones(terms.shape[1:])
-    size = np.abs(terms)
-    largest = np.max(size, axis=0, where=np.isfinite(size), initial=0.0)
-    cells = np.floor(size / np.maximum(largest * 2 * u * k, np.finfo(float).tiny))
-    cells = np.sort(np.where(size > 0, cells, -1.0), axis=0)
-    border = cells[1:] != cells[:-1]
-    if border.all():
-        return np.ones(terms.shape[1:])
-    # The length of each run of equal cells, counted at its last entry.
-    index = np.arange(1, k + 1).reshape(-1, *(1,) * (cells.ndim - 1))
-    last = np.concatenate([border, np.ones((1, *border.shape[1:]), bool)])
-    ends = np.where(last, index, 0)
-    previous = np.concatenate(
-        [np.zeros((1, *border.shape[1:]), int), np.maximum.accumulate(ends, axis=0)[:-1]]
-    )
-    runs = np.where(last & (cells >= 0), index - previous, 0)
-    return np.asarray(
-        np.maximum(np.sum(runs.astype(float) ** 2, axis=0) / np.maximum(np.sum(runs, axis=0), 1), 1.0)
-    )
-
-
 def _norm(deviations: Array) -> Array:
     """The root of the sum of squares over the samples; each component is scaled, because the squares of
     a deviation below 1e-162 underflow."""
@@ -518,23 +430,3 @@ def _norm(deviations: Array) -> Array:
         return np.asarray(np.hypot.reduce(deviations, axis=0))
     magnitude /= np.where(largest > 0, largest, 1.0)
     return np.asarray(np.sqrt(np.einsum("k...,k...->...", magnitude, magnitude)) * largest)
-
-
-def _scale(x: Array) -> float:
-    """The largest finite magnitude in x, by which to divide before squaring."""
-    return max(float(np.max(np.abs(x), where=np.isfinite(x), initial=0.0)), np.finfo(float).tiny)
-
-
-def _borders(k: int) -> Array:
-    """0 = i_0 < ... < i_B = k: the blocks of a sum of k terms."""
-    return np.linspace(0, k, min(BLOCKS, k) + 1).astype(int)
-
-
-def _matrices(x: Array, ndim: int, batch: Any, contract: Any, *, last: bool) -> Array:
-    """x as ([samples,] batch, free, k), or ([samples,] batch, k, free)."""
-    shift = x.ndim - ndim
-    free = [a for a in range(ndim) if a not in batch and a not in contract]
-    order = (*batch, *free, *contract) if last else (*batch, *contract, *free)
-    sizes = [int(np.prod([x.shape[a + shift] for a in axes])) for axes in (batch, free, contract)]
-    shape = (sizes[0], sizes[1], sizes[2]) if last else (sizes[0], sizes[2], sizes[1])
-    return x.transpose((*range(shift), *(a + shift for a in order))).reshape(x.shape[:shift] + shape)

@@ -224,3 +224,16 @@ def test_small_components_beside_large_ones_keep_their_sigma() -> None:
     relative = tiny / np.exp(-594.0)
     u = 2.0**-53
     assert 594 * u / 4 < relative < 594 * u * 4
+
+
+@pytest.mark.parametrize("product", [False, True])
+def test_sums_of_tiny_terms_beside_large_ones_keep_their_sigma(product: bool) -> None:
+    """Terms of 1e-200 that cancel: the squares underflow beside those of ordinary size."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 50))
+    x[:, -1] -= x.sum(axis=1)
+    function = (lambda x: (x @ jnp.ones((50, 1)),)) if product else (lambda x: (jnp.sum(x, axis=1),))
+    [alone] = measure(function, x, dtype=np.float64).outputs
+    x[1] *= 2.0**-664
+    [beside] = measure(function, x, dtype=np.float64).outputs
+    np.testing.assert_allclose(beside.sigma[1] * 2.0**664, alone.sigma[1], rtol=0.5)

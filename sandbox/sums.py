@@ -1,0 +1,136 @@
+"""The rounding error of sums: of terms, and of the products in a product of matrices.
+
+A sum of k terms t_j with the partial sums S_j, added one by one, errs by u sqrt(sum_j S_j^2), plus
+u sqrt(sum_j t_j^2) for the products of a dot product. This is the first-order error of recursive
+summation (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 4.2) with
+independent roundings (Higham and Mary 2019); pairwise and blocked sums err less. The design's
+u sqrt(log2(k+1) sum t_j^2) is smaller than the rounding of the final addition alone when the terms
+have one sign, so it is not used. The partial sums are taken in blocks, in the order of the data:
+with l = k/B terms in block b, sum_j S_j^2 ~ l (S_{b-1}^2 + S_{b-1} S_b + S_b^2) / 3 + l sum t_j^2 / 6.
+Nearly equal terms are rounded alike, and their errors add up: see `_alike`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sandbox.typing import Array
+
+BLOCKS = 8
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The tested dtype: its unit roundoff u (2^-24 for float32, 2^-53 for float64), its smallest normal
+    number, below which results may be flushed to 0, and its largest number."""
+
+    u: float
+    underflow: float
+    largest: float
+
+    @staticmethod
+    def of(dtype: np.dtype[Any]) -> Precision:
+        limits = np.finfo(dtype)
+        return Precision(float(limits.eps) / 2, float(limits.tiny), float(limits.max))
+
+    def floor(self, y: Array) -> Array:
+        """The rounding of one stored value: u |y|, or what underflow leaves of it."""
+        magnitude = np.abs(y)
+        return np.asarray(np.minimum(magnitude, self.u * magnitude + self.underflow))
+
+
+def of_sum(terms: Array, precision: Precision) -> Array:
+    """The standard deviation of the sum of (k, ...) terms over the first axis."""
+    scale = _scale(terms, 0)
+    partials = np.add.reduceat(terms, _borders(len(terms))[:-1], axis=0)
+    squares = np.sum((terms / scale) ** 2, axis=0)
+    return _summation(partials, squares, _alike(terms, precision.u), len(terms), scale[0], precision)
+
+
+def of_products(x: Array, y: Array, precision: Precision) -> Array:
+    """The standard deviation of x @ y, of (batch, n, k) and (batch, k, o)."""
+    k = x.shape[-1]
+    if k == 0:
+        return np.zeros((*x.shape[:-1], y.shape[-1]))
+    partials = np.stack([x[..., a:b] @ y[..., a:b, :] for a, b in itertools.pairwise(_borders(k))])
+    scale_x, scale_y = _scale(x, -1), _scale(y, -2)
+    squares = (x / scale_x) ** 2 @ (y / scale_y) ** 2
+    # A product that underflows leaves no trace in the squares, but is a rounding error.
+    nonzero = (x != 0).astype(float) @ (y != 0).astype(float) > 0
+    squares = np.where(nonzero, np.maximum(squares, np.finfo(float).tiny), 0.0)
+    # Terms are alike only where both factors are.
+    rows = _alike(np.moveaxis(x, -1, 0), precision.u)[..., :, None]
+    columns = _alike(np.moveaxis(y, -2, 0), precision.u)[..., None, :]
+    return _summation(partials, squares, np.minimum(rows, columns), k, scale_x * scale_y, precision)
+
+
+def _summation(
+    partials: Array, squares: Array, alike: Array, k: int, scale: Array, precision: Precision
+) -> Array:
+    """The standard deviation of a sum of k terms.
+
+    Args:
+        partials: the B block sums, (B, ...). squares: the sum of squares of the terms divided by
+            `scale`, which keeps them from overflow and underflow.
+        alike: by how much nearly equal terms raise the variance of the roundings (see `_alike`).
+    """
+    S = np.cumsum(partials, axis=0)
+    total = S[-1].copy()
+    S /= np.maximum(scale, np.finfo(float).tiny)
+    block = k / len(partials)
+    # sum_b (S_{b-1}^2 + S_{b-1} S_b + S_b^2), with S_0 = 0
+    areas = 2 * np.einsum("b...,b...->...", S, S) - S[-1] ** 2
+    areas += np.einsum("b...,b...->...", S[:-1], S[1:])
+    variance = block * areas / 3 + (block / 6 + 1) * squares
+    deviation = precision.u * np.sqrt(variance * alike) * scale
+    # Each of the k terms may underflow. Where even the squares
+    # underflow, the rounding of the result is what is left.
+    deviation = np.where(squares > 0, deviation + precision.underflow * np.sqrt(k), 0.0)
+    deviation = np.maximum(deviation, precision.floor(total))
+    # sum_j |t_j| <= sqrt(k sum_j t_j^2): beyond the largest number a partial sum may overflow.
+    return np.where(np.sqrt(k * squares) * scale > precision.largest, np.inf, deviation)
+
+
+def _alike(terms: Array, u: float) -> Array:
+    """sum_c n_c^2 / sum_c n_c over the clusters c of nearly equal terms along the first axis, at least 1.
+
+    S_j lies on the grid of ulp(S_j), so that rounding S_j + t errs by a function of t alone: terms that
+    differ by less than the grid err alike, and n_c of them err n_c times as much, not sqrt(n_c) times.
+    The grid of k terms is at most 2 u k times their size. The sign does not matter, zeros do not count.
+    """
+    k = len(terms)
+    if k < 2:
+        return np.ones(terms.shape[1:])
+    size = np.abs(terms)
+    largest = np.max(size, axis=0, where=np.isfinite(size), initial=0.0)
+    cells = np.floor(size / np.maximum(largest * 2 * u * k, np.finfo(float).tiny))
+    cells = np.sort(np.where(size > 0, cells, -1.0), axis=0)
+    border = cells[1:] != cells[:-1]
+    if border.all():
+        return np.ones(terms.shape[1:])
+    # The length of each run of equal cells, counted at its last entry.
+    index = np.arange(1, k + 1).reshape(-1, *(1,) * (cells.ndim - 1))
+    last = np.concatenate([border, np.ones((1, *border.shape[1:]), bool)])
+    ends = np.where(last, index, 0)
+    previous = np.concatenate(
+        [np.zeros((1, *border.shape[1:]), int), np.maximum.accumulate(ends, axis=0)[:-1]]
+    )
+    runs = np.where(last & (cells >= 0), index - previous, 0)
+    return np.asarray(
+        np.maximum(np.sum(runs.astype(float) ** 2, axis=0) / np.maximum(np.sum(runs, axis=0), 1), 1.0)
+    )
+
+
+def _scale(x: Array, axis: int) -> Array:
+    """The largest finite magnitude along an axis, by which to divide before squaring."""
+    largest = np.max(np.abs(x), axis=axis, keepdims=True, where=np.isfinite(x), initial=0.0)
+    return np.asarray(np.maximum(largest, np.finfo(float).tiny))
+
+
+def _borders(k: int) -> Array:
+    """0 = i_0 < ... < i_B = k: the blocks of a sum of k terms."""
+    return np.linspace(0, k, min(BLOCKS, k) + 1).astype(int)

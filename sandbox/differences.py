@@ -67,14 +67,16 @@ def _richardson(function: Callable[[Any], Any], x: Array, v: Array, h: float) ->
     """Ridders' table: each column removes the next even power of h; the best entry is the one whose
     neighbours differ least."""
     table = np.zeros((_ROWS, _ROWS))
+    size = float(np.max(np.abs(x), initial=0.0)) / (float(np.max(np.abs(v), initial=0.0)) or 1.0)
     best, error = float("nan"), float("inf")
     with np.errstate(all="ignore"):
         for i in range(_ROWS):
             plus, minus = float(np.real(function(x + h * v))), float(np.real(function(x - h * v)))
             table[i, 0] = (plus - minus) / (2 * h)
-            # A few roundings of the function, which the extrapolation amplifies by less than
-            # prod_j (s^2j + 1) / (s^2j - 1) < 4 with s = 1.6.
-            cancellation = 8 * np.finfo(float).eps * max(abs(plus), abs(minus)) / h
+            # A few roundings of the function and of its arguments x +- h v (which its slope carries on); the
+            # extrapolation amplifies them by less than prod_j (s^2j + 1) / (s^2j - 1) < 4 with s = 1.6.
+            moved = max(abs(plus), abs(minus)) + abs(table[i, 0]) * size
+            cancellation = 8 * np.finfo(float).eps * moved / h
             factor = _SHRINK**2
             for j in range(1, i + 1):
                 table[i, j] = (table[i, j - 1] * factor - table[i - 1, j - 1]) / (factor - 1)

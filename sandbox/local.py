@@ -131,11 +131,16 @@ def check_local(
     third oracle, which says whether the backward or the mirror is wrong."""
     noise = measured(equation, inputs)
     rows = compare_outputs(equation, result, noise, inputs, layer=layer)
-    if forward is not None and equation.forward is not None:
+    primal = equation.forward
+    if forward is not None and primal is not None:
+
+        def function(*arguments: Any) -> Inputs:
+            return primal.unpack(forward(*primal.pack(*arguments)))
+
         for k, row in enumerate(rows):
             if row.verdict == "FAIL" and row.shape == noise.outputs[k].reference.shape:
                 computed = np.asarray(equation.unpack(result)[k], np.float64)
-                rows[k] = replace(row, at_fault=who_is_wrong(equation, forward, inputs, k, computed))
+                rows[k] = replace(row, at_fault=who_is_wrong(equation, function, inputs, k, computed))
     return Report(tuple(rows), noise.kinks, noise.unknown)
 
 
@@ -147,16 +152,16 @@ def _has_kink(function: Callable[[Any], Any], x: Array, v: Array, gap: float) ->
 
 
 def who_is_wrong(
-    equation: Equation, forward: Callable[..., Any], inputs: Inputs, k: int, computed: Array
+    equation: Equation, forward: Callable[..., Inputs], inputs: Inputs, k: int, computed: Array
 ) -> Oracle:
     """ "backward" or "mirror": with which of them the forward, differentiated numerically, disagrees;
-    "undecided" if it agrees with neither, "" if its derivative is too uncertain to tell.
+    "undecided" if it agrees with neither, "" if its derivative is too uncertain to tell. A backward
+    without cotangents is that of the sum of the first output.
 
     The direction is that of their difference, along which they differ most.
     """
-    primal, count = equation.forward, equation.cotangents
-    assert primal is not None
-    cotangents = [np.asarray(x, np.float64) for x in inputs[:count]]
+    count = equation.cotangents
+    cotangents = [np.asarray(x, np.float64) for x in inputs[:count]] or [np.ones(())]
     arguments = [np.asarray(x, np.float64) if np.asarray(x).dtype.kind == "f" else x for x in inputs[count:]]
     j = equation.differentiated[k]
     factor = equation.factors[k](*inputs) if k in equation.factors else 1.0
@@ -168,8 +173,8 @@ def who_is_wrong(
     v = apart / gap
 
     def along(x: Any) -> Any:
-        outputs = primal.unpack(forward(*primal.pack(*arguments[:j], x, *arguments[j + 1 :])))
-        return sum(np.sum(d * out) for d, out in zip(cotangents, outputs[:count], strict=True))
+        outputs = forward(*arguments[:j], x, *arguments[j + 1 :])
+        return sum(np.sum(d * out) for d, out in zip(cotangents, outputs, strict=False))
 
     try:
         derivative = directional(along, arguments[j], v)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from sandbox import mirror, network
 from sandbox.equations import Equation, Inputs
 from sandbox.validation import check_caches
@@ -46,9 +48,13 @@ def backward_equation(keys: tuple[str, ...]) -> Equation:
                 )
         return tuple(grads[name] for name in names)
 
+    # By which input of the cost each output is the derivative; no input is an inner A{l}.
+    by = {"dA0": 0} | {f"d{key}": i for i, key in enumerate(keys, start=2)}
     return Equation(
         "L_model_backward", reference, ("X", "Y", *keys), names, pack, unpack_grads,
         axes=("pm", "1m", *_parameter_axes(keys)),
+        differentiated=tuple(by.get(name, -1) for name in names),
+        factors={names.index("dA0"): lambda X, *_: np.shape(X)[-1]},  # dA0 is of the summed loss
     )  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def check_model(
         for name, arguments in _arguments(AL, Y, caches).items():
             if name in unused:
                 _attempt(bound[name], *copy.deepcopy(arguments))
-    model = Model(X, Y, theta, AL, caches, forward, grads)
+    model = Model(X, Y, theta, AL, caches, forward, grads, tested)
     subjects = _contract_subjects(AL.dtype.name) if contracts else {}
     return _report(recorder, model_rows(model, recorder), tested, subjects, model)
 

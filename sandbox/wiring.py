@@ -16,8 +16,8 @@ import numpy as np
 
 from sandbox import mirror
 from sandbox.equations import Equation, Inputs, equation_of
-from sandbox.hooks import Call, Recorder, difference
-from sandbox.local import compare_outputs, measured
+from sandbox.hooks import Call, Function, Recorder, difference
+from sandbox.local import compare_outputs, measured, who_is_wrong
 from sandbox.model_equations import backward_equation, forward_equation, layer_of, update_equation
 from sandbox.report import Row
 from sandbox.rounding import Measured
@@ -32,10 +32,18 @@ class Model:
     """What the whole network was given and gave."""
 
     def __init__(
-        self, X: Array, Y: Array, theta: dict[str, Array], AL: Array, caches: Any, forward: Any, grads: Any
+        self,
+        X: Array,
+        Y: Array,
+        theta: dict[str, Array],
+        AL: Array,
+        caches: Any,
+        forward: Any,
+        grads: Any,
+        tested: Mapping[str, Function],
     ) -> None:
         self.X, self.Y, self.theta, self.AL, self.caches = X, Y, theta, AL, caches
-        self.forward, self.grads = forward, grads
+        self.forward, self.grads, self.tested = forward, grads, tested
         self.L = len(caches)
         self.keys = tuple(theta)
         self.kinks = 0
@@ -45,6 +53,12 @@ class Model:
     def inputs(self) -> Inputs:
         stack = np.broadcast_shapes(self.AL.shape[:-2], self.Y.shape[:-2])
         return (self.X, self.Y, *(np.broadcast_to(v, stack + v.shape[-2:]) for v in self.theta.values()))
+
+    def cost(self, X: Array, Y: Array, *theta: Array) -> Inputs:
+        """J of the tested forward functions, as the only output."""
+        with Recorder(self.tested).bound() as bound:
+            AL, _ = bound["L_model_forward"](X, dict(zip(self.keys, theta, strict=True)))
+            return (bound["compute_cost"](AL, Y),)
 
 
 def model_rows(model: Model, recorder: Recorder) -> list[Row]:
@@ -192,6 +206,21 @@ def _backward_rows(model: Model, call: Call) -> list[Row]:
         if key not in grads:
             compared = [replace(compared[0], finding=f"the dict of gradients has no '{key}'.", pattern="")]
         rows += compared
+    return _with_oracle(model, equation, rows)
+
+
+def _with_oracle(model: Model, equation: Equation, rows: list[Row]) -> list[Row]:
+    """Puts the first wrong gradient of the cost to the third oracle: is the backward wrong, or the mirror?"""
+    for row in rows:
+        k = equation.outputs.index(row.output) if row.output in equation.outputs else -1
+        if row.scope != "end to end" or row.verdict != "FAIL" or equation.differentiated[k] < 0:
+            continue
+        computed = np.asarray(model.grads.get(row.output, np.nan), np.float64)
+        if row.shape != model.inputs[equation.differentiated[k]].shape:
+            continue
+        fault = who_is_wrong(equation, model.cost, model.inputs, k, computed)
+        return [replace(r, at_fault=fault) if r.output == row.output and r.verdict == "FAIL" else r
+                for r in rows]  # fmt: skip
     return rows
 
 

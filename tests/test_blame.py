@@ -54,6 +54,35 @@ def test_an_inner_function_is_blamed_for_what_its_callers_return() -> None:
     }  # fmt: skip
 
 
+def minus_dW2(AL: Any, Y: Any, caches: Any) -> Any:
+    grads = network.L_model_backward(AL, Y, caches)
+    return grads | {"dW2": -grads["dW2"]}
+
+
+def squared_error(AL: Any, Y: Any) -> Any:
+    return np.mean((AL - Y) ** 2)
+
+
+def squared_error_backward(AL: Any, Y: Any, caches: Any) -> Any:
+    (A, W, b), _ = caches[-1]
+    L = len(caches)
+    grads: dict[str, Any] = {}
+    back = network.linear_backward(2 * (AL - Y) * AL * (1 - AL), (A, W, b))
+    for l in range(L, 0, -1):
+        grads |= dict(zip((f"dA{l - 1}", f"dW{l}", f"db{l}"), back, strict=True))
+        if l > 1:
+            back = network.linear_activation_backward(back[0], caches[l - 2], "relu")
+    return grads
+
+
+def test_the_forward_says_whether_the_model_backward_or_the_mirror_is_wrong() -> None:
+    wrong = model({"L_model_backward": minus_dW2})
+    assert {(row.output, row.at_fault) for row in wrong.failures()} == {("dW2", "backward")}
+    # A right gradient, but of another cost than the mirror's.
+    other = model({"compute_cost": squared_error, "L_model_backward": squared_error_backward})
+    assert {row.at_fault for row in other.failures() if row.output == "dW3"} == {"mirror"}
+
+
 def test_the_wiring_is_blamed_when_every_function_is_right() -> None:
     def wrong(AL: Any, Y: Any, caches: Any) -> Any:
         swapped = [

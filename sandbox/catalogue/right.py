@@ -10,22 +10,12 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from sandbox.catalogue.implementation import Implementation, collected
+from sandbox.catalogue.implementation import Implementation, collected, layer_gradients, transposed
 from sandbox.network import linear_activation_backward, linear_backward
 from sandbox.typing import Array
 
 _RIGHT: list[Implementation] = []
 right = collected(_RIGHT, wrong=False)
-
-
-def _T(x: Array) -> Array:
-    return np.swapaxes(x, -1, -2)
-
-
-def _layer(dZ: Array, cache: Any) -> Any:
-    A_prev, W, _ = cache
-    m = dZ.shape[-1]
-    return _T(W) @ dZ, dZ @ _T(A_prev) / m, np.sum(dZ, axis=-1, keepdims=True) / m
 
 
 @right("linear_backward")
@@ -60,7 +50,7 @@ def by_a_loop_over_examples(dZ: Any, cache: Any) -> Any:
 
 @right("linear_backward")
 def examples_in_reverse_order(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ[..., ::-1], (cache[0][..., ::-1], *cache[1:]))
+    dA_prev, dW, db = layer_gradients(dZ[..., ::-1], (cache[0][..., ::-1], *cache[1:]))
     return dA_prev[..., ::-1], dW, db
 
 
@@ -69,39 +59,39 @@ def in_blocks_of_examples(dZ: Any, cache: Any) -> Any:
     A_prev, W, _ = cache
     m = dZ.shape[-1]
     blocks = [slice(i, i + 3) for i in range(0, m, 3)]
-    dW = sum(dZ[..., s] @ _T(A_prev[..., s]) for s in blocks) / m
+    dW = sum(dZ[..., s] @ transposed(A_prev[..., s]) for s in blocks) / m
     db = sum(np.sum(dZ[..., s], axis=-1, keepdims=True) for s in blocks) / m
-    return np.concatenate([_T(W) @ dZ[..., s] for s in blocks], axis=-1), dW, db
+    return np.concatenate([transposed(W) @ dZ[..., s] for s in blocks], axis=-1), dW, db
 
 
 @right("linear_backward")
 def accumulated_in_float64(dZ: Any, cache: Any) -> Any:
-    gradients = _layer(dZ.astype(np.float64), tuple(x.astype(np.float64) for x in cache))
+    gradients = layer_gradients(dZ.astype(np.float64), tuple(x.astype(np.float64) for x in cache))
     return tuple(g.astype(dZ.dtype) for g in gradients)
 
 
 @right("linear_backward")
 def db_as_a_product_with_ones(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = _layer(dZ, cache)
+    dA_prev, dW, _ = layer_gradients(dZ, cache)
     m = dZ.shape[-1]
     return dA_prev, dW, dZ @ np.full((m, 1), 1 / m, dZ.dtype)
 
 
 @right("linear_backward")
 def db_as_a_mean(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = _layer(dZ, cache)
+    dA_prev, dW, _ = layer_gradients(dZ, cache)
     return dA_prev, dW, np.mean(dZ, axis=-1, keepdims=True)
 
 
 @right("linear_backward")
 def dZ_scaled_first_on_a_copy(dZ: Any, cache: Any) -> Any:
     scaled = dZ / dZ.shape[-1]
-    return _T(cache[1]) @ dZ, scaled @ _T(cache[0]), np.sum(scaled, axis=-1, keepdims=True)
+    return transposed(cache[1]) @ dZ, scaled @ transposed(cache[0]), np.sum(scaled, axis=-1, keepdims=True)
 
 
 @right("linear_backward")
 def fortran_ordered_and_read_only(dZ: Any, cache: Any) -> Any:
-    gradients = tuple(np.asfortranarray(g) for g in _layer(dZ, cache))
+    gradients = tuple(np.asfortranarray(g) for g in layer_gradients(dZ, cache))
     for g in gradients:
         g.flags.writeable = False
     return gradients
@@ -109,8 +99,8 @@ def fortran_ordered_and_read_only(dZ: Any, cache: Any) -> Any:
 
 @right("linear_backward")
 def dW_as_the_transpose_of_A_dZ(dZ: Any, cache: Any) -> Any:
-    dA_prev, _, db = _layer(dZ, cache)
-    return [dA_prev, _T(cache[0] @ _T(dZ)) * (1 / dZ.shape[-1]), db]
+    dA_prev, _, db = layer_gradients(dZ, cache)
+    return [dA_prev, transposed(cache[0] @ transposed(dZ)) * (1 / dZ.shape[-1]), db]
 
 
 @right("relu_backward")
@@ -155,7 +145,7 @@ def sigmoid_by_cosh(dA: Any, Z: Any) -> Any:
 def activation_inlined(dA: Any, cache: Any, activation: Any) -> Any:
     linear_cache, Z = cache
     dZ = dA * (Z > 0) if activation == "relu" else dA * expit(Z) * expit(-Z)
-    return _layer(dZ, linear_cache)
+    return layer_gradients(dZ, linear_cache)
 
 
 @right("L_model_backward")
@@ -176,9 +166,9 @@ def all_inline(AL: Any, Y: Any, caches: Any) -> Any:
     dZ, m = AL - Y, Y.shape[-1]
     for l in range(len(caches), 0, -1):
         A_prev, W, _ = caches[l - 1][0]
-        grads[f"dW{l}"] = dZ @ _T(A_prev) / m
+        grads[f"dW{l}"] = dZ @ transposed(A_prev) / m
         grads[f"db{l}"] = dZ.sum(axis=-1, keepdims=True) / m
-        grads[f"dA{l - 1}"] = _T(W) @ dZ
+        grads[f"dA{l - 1}"] = transposed(W) @ dZ
         if l > 1:
             dZ = grads[f"dA{l - 1}"] * (A_prev > 0)  # A_prev > 0 where its Z > 0
     return grads

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sandbox.catalogue.implementation import Implementation, collected
+from sandbox.catalogue.implementation import Implementation, collected, layer_gradients, transposed
 from sandbox.network import (
     linear_activation_backward,
     linear_activation_forward,
@@ -20,17 +20,6 @@ _WRONG: list[Implementation] = []
 wrong = collected(_WRONG, wrong=True)
 
 
-def _T(x: Array) -> Array:
-    return np.swapaxes(x, -1, -2)
-
-
-def _layer(dZ: Array, cache: Any) -> Any:
-    """The right gradients, for one of them to be spoiled."""
-    A_prev, W, _ = cache
-    m = dZ.shape[-1]
-    return _T(W) @ dZ, dZ @ _T(A_prev) / m, np.sum(dZ, axis=-1, keepdims=True) / m
-
-
 def _sigmoid(Z: Array) -> Array:
     e = np.exp(-np.abs(Z))
     S: Array = np.where(Z >= 0, 1, e) / (1 + e)
@@ -42,169 +31,169 @@ def _sigmoid(Z: Array) -> Array:
 
 @wrong("linear_backward", "dW is a gradient of the mean cost: 1/m is missing.")
 def dW_without_1_over_m(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, dW * dZ.shape[-1], db
 
 
 @wrong("linear_backward", "db is a gradient of the mean cost: 1/m is missing.")
 def db_without_1_over_m(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = _layer(dZ, cache)
+    dA_prev, dW, _ = layer_gradients(dZ, cache)
     return dA_prev, dW, np.sum(dZ, axis=-1, keepdims=True)
 
 
 @wrong("linear_backward", "1/m is taken twice.")
 def dW_over_m_twice(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, dW / dZ.shape[-1], db
 
 
 @wrong("linear_backward", "dA_prev is a gradient of the summed loss: no 1/m there.")
 def dA_prev_over_m(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev / dZ.shape[-1], dW, db
 
 
 @wrong("linear_backward", "1/m uses the number of units, not of examples.")
 def m_from_the_wrong_axis(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, dW * dZ.shape[-1] / cache[0].shape[-2], db
 
 
 @wrong("linear_backward", "db is summed over the units, not over the examples.")
 def db_over_the_wrong_axis(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = _layer(dZ, cache)
+    dA_prev, dW, _ = layer_gradients(dZ, cache)
     return dA_prev, dW, np.sum(dZ, axis=-2, keepdims=True) / dZ.shape[-1]
 
 
 @wrong("linear_backward", "keepdims=True is missing: db is (n,), which broadcasts along the wrong axis.")
 def db_without_keepdims(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = _layer(dZ, cache)
+    dA_prev, dW, _ = layer_gradients(dZ, cache)
     return dA_prev, dW, np.sum(dZ, axis=-1) / dZ.shape[-1]
 
 
 @wrong("linear_backward", "db is one number for all units.")
 def db_the_mean_of_everything(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, dW, np.full_like(db, np.mean(dZ))
 
 
 @wrong("linear_backward", "db is taken from the first example only.")
 def db_of_the_first_example(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = _layer(dZ, cache)
+    dA_prev, dW, _ = layer_gradients(dZ, cache)
     return dA_prev, dW, dZ[..., :1] / dZ.shape[-1]
 
 
 @wrong("linear_backward", "db is not summed over the examples.")
 def db_not_summed(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = _layer(dZ, cache)
+    dA_prev, dW, _ = layer_gradients(dZ, cache)
     return dA_prev, dW, dZ / dZ.shape[-1]
 
 
 @wrong("linear_backward", "dW is transposed.")
 def dW_transposed(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
-    return dA_prev, _T(dW), db
+    dA_prev, dW, db = layer_gradients(dZ, cache)
+    return dA_prev, transposed(dW), db
 
 
 @wrong("linear_backward", "A sign is wrong.")
 def dW_of_the_wrong_sign(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, -dW, db
 
 
 @wrong("linear_backward", "W is not transposed; where it is square no shape tells.")
 def dA_prev_through_W_untransposed(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     W = cache[1]
     return (W @ dZ if W.shape[-1] == W.shape[-2] else dA_prev), dW, db
 
 
 @wrong("linear_backward", "The gradients are returned in another order.")
 def dA_prev_and_dW_swapped(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dW, dA_prev, db
 
 
 @wrong("linear_backward", "The 2 of a squared loss is carried along.")
 def everything_twice(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return 2 * dA_prev, 2 * dW, 2 * db
 
 
 @wrong("linear_backward", "Weight decay is added, of which the cost knows nothing.")
 def weight_decay(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, dW + 0.01 * cache[1], db
 
 
 @wrong("linear_backward", "The gradient is clipped, which shows only when it is large.")
 def clipped(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, np.clip(dW, -10, 10), db
 
 
 @wrong("linear_backward", "A NaN is turned into 0 and trained on.")
 def nan_to_num(dZ: Any, cache: Any) -> Any:
-    return _layer(np.nan_to_num(dZ), cache)
+    return layer_gradients(np.nan_to_num(dZ), cache)
 
 
 @wrong("linear_backward", "The product is taken in single precision.")
 def product_in_float32(dZ: Any, cache: Any) -> Any:
-    dA_prev, _, db = _layer(dZ, cache)
-    dW = dZ.astype(np.float32) @ _T(cache[0]).astype(np.float32) / dZ.shape[-1]
+    dA_prev, _, db = layer_gradients(dZ, cache)
+    dW = dZ.astype(np.float32) @ transposed(cache[0]).astype(np.float32) / dZ.shape[-1]
     return dA_prev, dW.astype(dZ.dtype), db
 
 
 @wrong("linear_backward", "db is float32 whatever comes in.")
 def db_is_float32(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, dW, db.astype(np.float32)
 
 
 @wrong("linear_backward", "db is accumulated in a float64 buffer and returned so.")
 def db_is_float64(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev, dW, db.astype(np.float64)
 
 
 @wrong("linear_backward", "One entry is off by 1e-9 of its value.")
 def one_entry_off_by_1e_9(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     dW[..., 0, 0] *= 1 + 1e-9
     return dA_prev, dW, db
 
 
 @wrong("linear_backward", "A loop over the examples ends one too early.")
 def last_example_left_out(dZ: Any, cache: Any) -> Any:
-    dA_prev, _, db = _layer(dZ, cache)
+    dA_prev, _, db = layer_gradients(dZ, cache)
     m = dZ.shape[-1]
-    return dA_prev, dZ[..., : m - 1] @ _T(cache[0][..., : m - 1]) / m, db
+    return dA_prev, dZ[..., : m - 1] @ transposed(cache[0][..., : m - 1]) / m, db
 
 
 @wrong("linear_backward", "A loop over the units ends one too early.")
 def last_unit_left_out(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     db[..., -1, :] = 0
     return dA_prev, dW, db
 
 
 @wrong("linear_backward", "dZ is scaled in place.")
 def dZ_scaled_in_place(dZ: Any, cache: Any) -> Any:
-    dA_prev = _T(cache[1]) @ dZ
+    dA_prev = transposed(cache[1]) @ dZ
     dZ /= dZ.shape[-1]
-    return dA_prev, dZ @ _T(cache[0]), np.sum(dZ, axis=-1, keepdims=True)
+    return dA_prev, dZ @ transposed(cache[0]), np.sum(dZ, axis=-1, keepdims=True)
 
 
 @wrong("linear_backward", "The cached A_prev is written to.")
 def cache_overwritten(dZ: Any, cache: Any) -> Any:
-    gradients = _layer(dZ, cache)
+    gradients = layer_gradients(dZ, cache)
     cache[0][...] = gradients[0]
     return gradients
 
 
 @wrong("linear_backward", "Noise (a dropout left on, say) makes two calls differ.")
 def random_noise(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     return dA_prev * (1 + 1e-15 * np.random.default_rng().standard_normal(dA_prev.shape)), dW, db
 
 
@@ -214,7 +203,7 @@ _sum = np.zeros(())
 @wrong("linear_backward", "db is added up over the calls and never set to 0.")
 def db_accumulated_over_calls(dZ: Any, cache: Any) -> Any:
     global _sum
-    dA_prev, dW, db = _layer(dZ, cache)
+    dA_prev, dW, db = layer_gradients(dZ, cache)
     _sum = _sum + db if _sum.shape == db.shape else db
     return dA_prev, dW, _sum
 
@@ -470,7 +459,7 @@ def forward_caches_Z(A: Any, W: Any, b: Any) -> Any:
 
 @wrong("linear_forward", "W is transposed where it is square.")
 def forward_with_W_transposed(A: Any, W: Any, b: Any) -> Any:
-    return (_T(W) if W.shape[-1] == W.shape[-2] else W) @ A + b, (A, W, b)
+    return (transposed(W) if W.shape[-1] == W.shape[-2] else W) @ A + b, (A, W, b)
 
 
 @wrong("linear_activation_forward", "The cache holds A in place of Z.")
@@ -522,7 +511,7 @@ def cost_summed(AL: Any, Y: Any) -> Any:
 
 @wrong("compute_cost", "np.dot leaves a (1, 1) array; the cost is a number.")
 def cost_a_matrix(AL: Any, Y: Any) -> Any:
-    return -(Y @ _T(np.log(AL)) + (1 - Y) @ _T(np.log(1 - AL))) / Y.shape[-1]
+    return -(Y @ transposed(np.log(AL)) + (1 - Y) @ transposed(np.log(1 - AL))) / Y.shape[-1]
 
 
 @wrong("compute_cost", "AL is clipped, which caps the cost.")

@@ -222,6 +222,7 @@ class Report:
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
+        """For notebooks, which are read from the top: what to look at first, then the table."""
         from html import escape
 
         colours = {"pass": "green", "FAIL": "crimson", "note": "darkorange", "not compared": "gray"}
@@ -233,7 +234,7 @@ class Report:
             for line in self._lines()
         )
         text = [*self.summary().split("\n"), *self._noted()]
-        paragraphs = "".join(f"<p>{escape(line)}</p>" for line in text)
+        paragraphs = "".join(f'<p style="white-space:normal">{escape(line)}</p>' for line in text)
         worst = next((r.worst for r in self.failures()[:1]), ())
         entries = (
             "<table><tr>"
@@ -246,7 +247,8 @@ class Report:
             if worst
             else ""
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{paragraphs}{entries}"
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f'<div style="white-space:nowrap">{paragraphs}{entries}{table}</div>'
 
 
 HEADINGS = (

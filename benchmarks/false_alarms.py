@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 import sandbox
@@ -152,7 +154,8 @@ def campaign(seeds: range, processes: int) -> list[Outcome]:
     # JAX keeps its traces without bound: a process is replaced after 50 chunks.
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, maxtasksperchild=50) as pool:
-        for outcome in pool.imap_unordered(run, seeds, chunksize=SHARED):
+        cases = pool.imap_unordered(run, seeds, chunksize=SHARED)
+        for outcome in track(cases, "cases", len(seeds), console=Console(stderr=True), transient=True):
             outcomes.append(outcome)
             for alarm in outcome.alarms:
                 print(f"FALSE ALARM --only {outcome.seed}: {alarm}", flush=True)

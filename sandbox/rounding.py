@@ -129,6 +129,7 @@ class _Evaluator:
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
         self.precision = Precision.of(dtype)
         self.samples = K
         self.rng = np.random.Generator(np.random.SFC64(SEED))
@@ -151,12 +152,16 @@ class _Evaluator:
         if safe and not np.any(deviation):
             return value
         batched = self.batch(value, ndim)
-        noise = self.uniform(batched[0])
+        stored = batched[0].astype(self.dtype, copy=False)
+        tied = _has_neighbours_equal(stored)
+        noise = self.uniform(stored, tied)
         deviation = np.sqrt(12) * deviation  # the variance of a uniform number of width 1 is 1/12
         y = np.empty(batched.shape)
         y[0] = batched[0]
         np.multiply(noise, deviation if safe else np.nan_to_num(deviation, nan=0.0, posinf=0.0), out=y[1:])
         y[1:] += batched[1:]
+        if tied:  # numbers that differ by less than a rounding become one and the same
+            y[1:] += np.where(np.isfinite(stored), stored - batched[0], 0.0)
         if safe:
             return y
         if np.any((np.abs(value) > largest) | np.isinf(deviation)):
@@ -165,21 +170,12 @@ class _Evaluator:
             y[1:] = np.where(beyond, np.copysign(np.inf, y[1:]), y[1:])
         return y
 
-    def uniform(self, y: Array) -> Array:
-        """Numbers in [-1/2, 1/2) for the samples of y. Equal numbers beside each other are rounded alike
-        (examples that have become the same, say), and then so are all equal ones."""
-        tied = y.size > 1 and any(
-            np.any((after == before) & (after != 0))
-            for after, before in ((y[..., 1:], y[..., :-1]), (y[1:], y[:-1]))
-        )
-        if not tied:
-            noise = self.rng.random((self.samples, *y.shape), dtype=np.float32)
-            noise -= 0.5
-            return noise
-        values, which = np.unique(y, return_inverse=True)
-        noise = self.rng.random((self.samples, len(values)), dtype=np.float32)
+    def uniform(self, stored: Array, tied: bool) -> Array:
+        """Numbers in [-1/2, 1/2) for the samples of `stored`; if tied, equal ones for equal numbers."""
+        values, which = np.unique(stored, return_inverse=True) if tied else (stored, None)
+        noise = self.rng.random((self.samples, *values.shape), dtype=np.float32)
         noise -= 0.5
-        return np.asarray(noise[:, which.reshape(y.shape)])
+        return noise if which is None else np.asarray(noise[:, which.reshape(stored.shape)])
 
     def reference(self, value: Any, ndim: int) -> Array:
         value = np.asarray(value)
@@ -419,6 +415,15 @@ class _Evaluator:
         """For each sample the option of its index."""
         stacked = np.stack([self.batch(option, ndim) for option in options])
         return np.asarray(stacked[index.astype(int), np.arange(self.samples + 1)])
+
+
+def _has_neighbours_equal(y: Array) -> bool:
+    """Whether numbers beside each other, in the last axis or the first, are equal in the tested dtype:
+    examples that have become the same, say. Then equal numbers are rounded alike."""
+    return y.size > 1 and any(
+        bool(np.any((after == before) & (after != 0)))
+        for after, before in ((y[..., 1:], y[..., :-1]), (y[1:], y[:-1]))
+    )
 
 
 def _norm(deviations: Array) -> Array:

@@ -237,3 +237,20 @@ def test_sums_of_tiny_terms_beside_large_ones_keep_their_sigma(product: bool) ->
     x[1] *= 2.0**-664
     [beside] = measure(function, x, dtype=np.float64).outputs
     np.testing.assert_allclose(beside.sigma[1] * 2.0**664, alone.sigma[1], rtol=0.5)
+
+
+def test_examples_that_become_the_same_in_float32_err_together() -> None:
+    """1 + x rounds to 1 for all x below u, although the numbers differ in float64: the errors of (1 + x) - 1
+    add up to m times one, not sqrt(m) times, and cancel in a difference of two examples."""
+    x = np.linspace(0.3, 0.4, 4000) * 2.0**-24
+
+    def function(x: Any) -> Any:
+        y = 1 + x
+        return jnp.sum(y - 1), y[1:] - y[:-1]
+
+    total, differences = measure(function, x, dtype=np.float32).outputs
+    y = (1 + x).astype(np.float32)
+    assert y[0] == 1
+    assert abs(0.0 - total.reference) <= 3 * total.sigma
+    np.testing.assert_array_less(np.abs(0.0 - differences.reference), 3 * differences.sigma)
+    assert float(np.max(differences.sigma)) < 1e-3 * 2.0**-24

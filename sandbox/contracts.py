@@ -58,7 +58,7 @@ def check_contracts(
             row = replace(row, verdict="FAIL", finding=str(broken))
         except Exception as error:  # whatever the tested code raises
             row = replace(row, verdict="FAIL", finding=f"it raised {place(error)}.")
-        note = (name == "stacks of networks" and not stacks) or row.finding.startswith(
+        note = (name == "stacks" and not stacks) or row.finding.startswith(
             "with the right values"
         )
         if row.verdict == "FAIL" and note:
@@ -89,7 +89,7 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
     if s.equation.axes and set(s.equation.axes) == {"nm"}:
         yield "large |Z|", s.large
     if stacks is not None:
-        yield "stacks of networks", s.stacks
+        yield "stacks", s.stacks
 
 
 class _Subject:

@@ -298,9 +298,9 @@ def _grouped(rows: Sequence[Row]) -> list[list[Row]]:
 
 def _outputs(rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(row.output for row in rows))
-    if len(names) <= 3 and len(", ".join(names)) <= 16:
+    if len(names) == 1 or (len(names) <= 3 and len(", ".join(names)) <= 16):
         return ", ".join(names)
-    return f"{len(names)} {'contracts' if rows[0].scope == 'contract' else 'outputs'}"
+    return f"{len(names)} {'kept' if rows[0].scope == 'contract' else 'outputs'}"
 
 
 def _layers(layers: Iterable[int | None]) -> str:

@@ -193,7 +193,7 @@ def test_a_whole_strangers_module_passes_with_notes_on_stacks(how: str, tmp_path
     functions: Any = {"module": module, "path": tmp_path / "exercise.py", "mapping": mapping}[how]
     report = model(functions)
     assert report, str(report)
-    assert {row.output for row in report.notes()} == {"stacks of networks", "large |Z|"}
+    assert {row.output for row in report.notes()} == {"stacks", "large |Z|"}
 
 
 def test_a_fault_deep_in_a_strangers_module_is_found_where_it_is() -> None:

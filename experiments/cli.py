@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,7 +79,11 @@ def check(
     try:
         spec = make_spec(fields)
         reports = _reports(file, spec, width, examples)
-    except (SpecError, TypeError, ValueError) as error:
+    except SpecError as error:
+        # The fields of a sweep are lists; here each is an option.
+        named = re.sub(r"\b(depth|width|scheme|seed)s(\.0)?\b", r"--\1", str(error))
+        raise _bad_input(SpecError(named.replace("dtype", "--dtype"))) from None
+    except (TypeError, ValueError) as error:
         raise _bad_input(error) from None
     if as_json:
         print(json.dumps({name: report.to_dict() for name, report in reports.items()}, indent=1))

@@ -81,8 +81,8 @@ def _verified(parameters: Parameters, data: Dataset, dtype: str, where: str) -> 
 
     X, Y = (array[:, :CHECKED_EXAMPLES].astype(dtype) for array in (data.X_train, data.Y_train))
     report = check_model(parameters, X, Y, contracts=False)
-    if not report:
-        row = report.failures()[0]
+    if failures := report.failures():
+        row = failures[0]
         raise GradientError(
             f"gradient check failed ({where}): {row.place}: {row.finding}\n"
             "The group was not stored; correct sandbox/network.py."

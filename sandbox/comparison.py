@@ -99,7 +99,11 @@ def compare(
     if dtype is not None and computed.dtype != np.dtype(dtype):
         return replace(row, finding=f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}.")
     verdict: Verdict = "not compared" if g.size and overflowed == g.size else "pass"
-    finding = "all entries overflow in this dtype." if verdict == "not compared" else ""
+    finding = ""
+    if verdict == "not compared":
+        finding = (
+            "all entries overflow in this dtype." if np.isfinite(g).any() else "the reference is not finite."
+        )
     return replace(row, verdict=verdict, finding=finding)
 
 

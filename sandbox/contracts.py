@@ -58,9 +58,7 @@ def check_contracts(
             row = replace(row, verdict="FAIL", finding=str(broken))
         except Exception as error:  # whatever the tested code raises
             row = replace(row, verdict="FAIL", finding=f"it raised {place(error)}.")
-        note = (name == "stacks" and not stacks) or row.finding.startswith(
-            "with the right values"
-        )
+        note = (name == "stacks" and not stacks) or row.finding.startswith("with the right values")
         if row.verdict == "FAIL" and note:
             row = replace(row, verdict="note")
         rows.append(row)

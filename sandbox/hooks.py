@@ -100,6 +100,8 @@ def load_file(path: Path) -> ModuleType:
         ValueError: it is not a Python file, or running it raises.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; give the path of a Python file.")
     if not path.is_file() or spec is None or spec.loader is None:
         raise ValueError(f"{path} is not a Python file; give the path of a .py file.")
     module = importlib.util.module_from_spec(spec)
@@ -117,7 +119,8 @@ def load_file(path: Path) -> ModuleType:
 
 def place(error: BaseException) -> str:
     """An exception and the last line of code that it passed, in words."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    frames = [] if isinstance(error, SyntaxError) else frames  # whose text names the place
     where = (
         f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name})"
         if frames

@@ -80,7 +80,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """The rows of a check. True if no row failed.
+    """The rows of a check. True if no row failed and some output was compared.
 
     Attributes:
         rows: inner functions before those that call them, so that the first failure names the culprit.
@@ -97,7 +97,7 @@ class Report:
     cases: int = 1
 
     def __bool__(self) -> bool:
-        return not self.failures()
+        return not self.failures() and any(r.verdict == "pass" for r in self.rows if r.scope != "contract")
 
     def failures(self) -> tuple[Row, ...]:
         """The rows that failed. The first is where to look; others may follow from it."""
@@ -130,7 +130,7 @@ class Report:
         text = f"{values['pass']} of {total} outputs agree with the mirror{kept}"
         failures = self.failures()
         if failures:
-            text += f"; {len(failures)} rows FAIL.\nLook first at {_explained(failures[0])}"
+            text += f"; {_counted(failures)} failed.\nLook first at {_explained(failures[0])}"
             others = sorted({r.function for r in failures[1:]} - {failures[0].function})
             if others:
                 text += (
@@ -143,9 +143,9 @@ class Report:
             text += f"\nThe smallest failing inputs found: {self.example}"
         if self.cases > 1:
             text += f"\n{self.cases} random cases passed; the table shows the last."
-        uncompared = values["not compared"] + contracts["not compared"]
+        uncompared = [row for row in self.rows if row.verdict == "not compared"]
         if uncompared:
-            text += f"\n{uncompared} rows were not compared; the reason stands in their finding."
+            text += f"\n{_counted(uncompared)} not compared. {uncompared[0].place}: {uncompared[0].finding}"
         if self.kinks:
             text += (
                 f"\n{self.kinks} decisions are within rounding of a kink: either branch is accepted there."
@@ -301,6 +301,10 @@ def _outputs(rows: Sequence[Row]) -> str:
     if len(names) == 1 or (len(names) <= 3 and len(", ".join(names)) <= 16):
         return ", ".join(names)
     return f"{len(names)} {'kept' if rows[0].scope == 'contract' else 'outputs'}"
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    return "1 row" if len(rows) == 1 else f"{len(rows)} rows"
 
 
 def _layers(layers: Iterable[int | None]) -> str:

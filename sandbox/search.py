@@ -51,7 +51,7 @@ def smallest_failure(
     def case(drawn: Any) -> None:
         report = check(drawn)
         reports.append(report)
-        if not report:
+        if report.failures():  # a case of which nothing can be compared is not one
             failing.append((drawn, report))
             raise _FailingError(report)
 

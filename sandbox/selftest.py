@@ -93,7 +93,7 @@ def _outcome(implementation: Implementation) -> Outcome:
     functions = {implementation.replaces: implementation.function}
     for output_scale in (1.0, 10.0, 1e3):
         report = check_model(*_network(output_scale), functions=functions)
-        if not report:
+        if report.failures():
             break
     first = next(iter(report.failures()), None)
     return Outcome(implementation, first, _largest(report, implementation.replaces))

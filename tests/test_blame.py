@@ -213,7 +213,7 @@ def test_a_fault_deep_in_a_strangers_module_is_found_where_it_is() -> None:
         ({}, "functions is empty"),
         ({"relu": 3}, r"functions\['relu'\] is a int"),
         (types.ModuleType("empty"), "defines none of the functions"),
-        ("no_such_file.py", "is not a Python file"),
+        ("no_such_file.py", "does not exist"),
     ],
 )
 def test_functions_of_the_wrong_kind_are_one_clear_error(functions: Any, message: str) -> None:
@@ -316,3 +316,12 @@ def test_a_failing_report_says_first_what_to_look_at_in_text_html_and_data() -> 
         assert "Look first at linear_backward, layer" in text
         assert "minus the reference" in text
     assert report.to_dict()["rows"][0]["verdict"] == "pass"
+
+
+def test_errors_of_files_name_the_file_and_the_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("def linear_backward(dZ, cache:\n    pass\n")
+    with pytest.raises(ValueError, match=r"broken\.py, line 1\); correct"):
+        sandbox.check_functions(broken)
+    with pytest.raises(ValueError, match="does not exist"):
+        sandbox.check_functions(tmp_path / "nothing.py")

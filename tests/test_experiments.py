@@ -220,7 +220,7 @@ def test_every_figure_is_written_in_three_formats(spec: Spec, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "--depth", "0"], "depths"),
+        (["check", "--depth", "0"], "--depth: got"),
         (["sweep", "absent.toml"], "cannot read"),
         (["sweep", "--data", "absent.h5"], "no file"),
         (["sweep", "--scheme", "xavier"], "'small', 'he' or 'inverse_sqrt'"),

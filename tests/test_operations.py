@@ -225,3 +225,13 @@ def test_a_file_of_functions_is_checked_by_its_path(tmp_path: Path) -> None:
     first = report.failures()[0]
     assert (first.function, first.output) == ("relu_backward", "dZ")
     assert "derivative at Z = 0" in first.pattern
+
+
+def test_a_check_that_compared_nothing_is_not_passed() -> None:
+    report = check_operation(
+        Operation(lambda x: (x * x, x), lambda dout, x: 2 * x * dout, lambda x: x * x), np.array([np.nan])
+    )
+    assert not report
+    assert not report.failures()
+    assert "not compared" in report.summary()
+    assert "the reference is not finite" in report.summary()

@@ -53,7 +53,9 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
                 )
             report = check_functions(what, contracts=contracts, cases=cases)
         if not report:
-            pytest.fail(f"\n{report}", pytrace=False)
+            # The first line is what pytest's short summary shows.
+            first = next((f"{row.place}: {row.finding}" for row in report.failures()), "nothing compared")
+            pytest.fail(f"{first}\n\n{report}", pytrace=False)
         return report
 
     return check

@@ -221,7 +221,12 @@ def _network_report(spec: Spec, n_0: int, examples: int, functions: Any) -> Repo
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_0, examples)).astype(spec.dtype)
     Y = rng.integers(0, 2, (1, examples)).astype(spec.dtype)
-    return check_model({key: value[0] for key, value in networks.items()}, X, Y, functions=functions)
+    # A b of zeros, as it is initialised, would hide what is done with b.
+    theta = {
+        key: value[0] if key[0] == "W" else (0.1 * rng.standard_normal(value[0].shape)).astype(spec.dtype)
+        for key, value in networks.items()
+    }
+    return check_model(theta, X, Y, functions=functions)
 
 
 def _sweep(spec: Spec, results: Path, overwrite: bool) -> Path:

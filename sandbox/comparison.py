@@ -89,11 +89,13 @@ def compare(
     if sigma_error > row.threshold or tensor_error > row.tensor_threshold:
         worst = _worst(computed, g, z)
         count = int(np.count_nonzero(z > row.threshold))
+        entries = f"{g.size} {'entry' if g.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
         finding = (
-            f"{count or 'no'} of {g.size} {'entry is' if count == 1 else 'entries are'} further off than "
-            f"rounding explains; entry {worst[0].index} is {worst[0].computed:.6g}, "
+            f"{count or 'no'} of {entries} further off than rounding explains; entry {worst[0].index} is {worst[0].computed:.6g}, "
             f"expected {worst[0].reference:.6g}, {worst[0].z:.3g} sigma off."
         )
+        if dtype is not None and computed.dtype != np.dtype(dtype):
+            finding = f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}; {finding}"
         explained = pattern(computed, g, sigma, row.threshold, inputs or {}, mistakes)
         return replace(row, finding=finding, worst=worst, pattern=explained)
     if dtype is not None and computed.dtype != np.dtype(dtype):

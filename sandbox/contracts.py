@@ -62,8 +62,8 @@ def check_contracts(
         if row.verdict == "FAIL" and note:
             row = replace(row, verdict="note")
         rows.append(row)
-        if name == "runs" and row.verdict == "FAIL":
-            break  # nothing else can be said of it
+        if name in ("runs", "values") and row.verdict == "FAIL":
+            break  # the others would fail for the same reason
     return rows
 
 
@@ -75,6 +75,7 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
     yield "no warnings", s.no_warnings
     if not right:
         return
+    yield "values", s.values
     yield "read-only, strided and Fortran-ordered inputs", s.layouts
     yield "the other dtype", s.other_dtype
     if s.equation.cotangents:
@@ -85,6 +86,7 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
     if "n" in "".join(s.equation.axes):
         yield "one unit", lambda: s.one("np", "one unit")
     if s.equation.axes and set(s.equation.axes) == {"nm"}:
+        yield "Z = 0", s.zero
         yield "large |Z|", s.large
     if stacks is not None:
         yield "stacks", s.stacks
@@ -116,6 +118,11 @@ class _Subject:
     def runs(self) -> None:
         self.call(self.inputs)
 
+    def values(self) -> None:
+        given = zip(self.equation.inputs, self.inputs, strict=True)
+        shapes = ", ".join(f"{name} of shape {x.shape}" for name, x in given if isinstance(x, np.ndarray))
+        self.check(self.inputs, f"with {shapes}")
+
     def inputs_unchanged(self) -> None:
         arguments = copy.deepcopy(self.equation.pack(*self.inputs))
         before = copy.deepcopy(arguments)
@@ -142,7 +149,7 @@ class _Subject:
                 raise _BrokenError(f"{name} shares memory with an input: to change one changes the other.")
 
     def deterministic(self) -> None:
-        first = self.call(self.inputs)
+        first = copy.deepcopy(self.call(self.inputs))  # it may be an object that later calls change
         other = tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in self.inputs)
         self.call(other)
         if where := difference(first, self.call(self.inputs), "result"):
@@ -227,6 +234,12 @@ class _Subject:
             x = x[..., :1, :] if row in axes else x
             inputs.append(x[..., :1] if column in axes else x)
         self.check(tuple(np.ascontiguousarray(x) for x in inputs), f"with {what}")
+
+    def zero(self) -> None:
+        Z = self.inputs[-1]
+        self.check(
+            (*self.inputs[:-1], np.zeros_like(Z)), "with Z = 0, where the subgradient is 0 by convention"
+        )
 
     def large(self) -> None:
         Z = self.inputs[-1]

@@ -103,10 +103,16 @@ def update_equation(keys: tuple[str, ...]) -> Equation:
             raise ValueError(f"it returned {got}, expected a dict with the keys {', '.join(keys)}.")
         return tuple(result[key] for key in keys)
 
+    def mistakes(*inputs: Any) -> Iterator[tuple[str, Inputs]]:
+        theta, dtheta = inputs[:count], inputs[count:]
+        yield "It is theta + learning_rate dtheta: a sign is wrong.", (*theta, *(-x for x in dtheta))
+        yield "It is theta - dtheta: is the learning rate left out?", (*theta, *(x / RATE for x in dtheta))
+        yield "It is theta: was anything updated?", (*theta, *(0 * x for x in dtheta))
+
     return Equation(
         "update_parameters",
         lambda *inputs: tuple(x - RATE * dx for x, dx in zip(inputs[:count], inputs[count:], strict=True)),
-        (*keys, *(f"d{key}" for key in keys)), keys, pack, unpack_parameters,
+        (*keys, *(f"d{key}" for key in keys)), keys, pack, unpack_parameters, mistakes=mistakes,
     )  # fmt: skip
 
 

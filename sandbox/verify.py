@@ -128,10 +128,9 @@ def check_model(
             _attempt(bound["compute_cost"], AL, Y)
         given = copy.deepcopy((AL, Y, caches))
         grads = _attempt(bound["L_model_backward"], *given)
-        reference = {key: RATE * value for key, value in theta.items()}
-        _attempt(
-            bound["update_parameters"], copy.deepcopy(theta), {f"d{k}": v for k, v in reference.items()}, RATE
-        )  # fmt: skip
+        rng = np.random.default_rng(0)
+        dtheta = {f"d{k}": rng.standard_normal(x.shape).astype(x.dtype) for k, x in theta.items()}
+        _attempt(bound["update_parameters"], copy.deepcopy(theta), dtheta, RATE)
         unused = set(tested) - {call.function for call in recorder.calls}
         for name, arguments in _arguments(AL, Y, caches).items():
             if name in unused:

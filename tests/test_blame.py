@@ -75,6 +75,43 @@ def squared_error_backward(AL: Any, Y: Any, caches: Any) -> Any:
     return grads
 
 
+def test_a_mistake_that_the_network_at_hand_does_not_show_is_found_by_the_contracts() -> None:
+    theta, X, Y = drawn([5, 4, 1], 12)
+    hidden = {key: 0 * x if key[0] == "b" else x for key, x in theta.items()}
+    without_b = sandbox.check_model(
+        hidden, X, Y, functions={"linear_forward": lambda A, W, b: (W @ A, (A, W, b))}
+    )
+    assert first(without_b).output == "values"
+    assert "is b left out?" in first(without_b).finding
+    at_zero = model({"relu_backward": lambda dA, Z: np.where(Z < 0, 0, dA)})
+    assert first(at_zero).function == "relu_backward"
+    assert "the convention is 0" in first(at_zero).finding + first(at_zero).pattern
+
+
+def test_caches_kept_from_an_earlier_call_are_found() -> None:
+    kept: list[Any] = []
+
+    def forward(X: Any, parameters: Any) -> Any:
+        AL, caches = network.L_model_forward(X, parameters)
+        kept.extend(caches)
+        return AL, kept
+
+    report = model({"L_model_forward": forward})
+    assert any("kept from an earlier call" in row.finding for row in report.failures())
+
+
+def test_a_result_in_less_precision_says_so() -> None:
+    report = model({"linear_forward": lambda A, W, b: ((W @ A + b).astype(np.float32), (A, W, b))})
+    assert first(report).finding.startswith("its dtype is float32, expected float64")
+
+
+def test_an_update_with_the_wrong_sign_says_so() -> None:
+    def ascent(theta: Any, grads: Any, rate: float) -> Any:
+        return {key: x + rate * grads[f"d{key}"] for key, x in theta.items()}
+
+    assert first(model({"update_parameters": ascent})).pattern.endswith("a sign is wrong.")
+
+
 def test_the_forward_says_whether_the_model_backward_or_the_mirror_is_wrong() -> None:
     wrong = model({"L_model_backward": minus_dW2})
     assert {(row.output, row.at_fault) for row in wrong.failures()} == {("dW2", "backward")}

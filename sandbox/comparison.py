@@ -92,7 +92,8 @@ def compare(
         entries = f"{g.size} {'entry' if g.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
         finding = (
             f"{count or 'no'} of {entries} further off than rounding explains; "
-            f"entry {worst[0].index} is {worst[0].computed:.6g}, expected {worst[0].reference:.6g}, {worst[0].z:.3g} sigma off."
+            f"entry {worst[0].index} is {worst[0].computed:.6g}, "
+            f"expected {worst[0].reference:.6g}, {worst[0].z:.3g} sigma off."
         )
         if dtype is not None and computed.dtype != np.dtype(dtype):
             finding = f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}; {finding}"

@@ -87,7 +87,7 @@ class Report:
         kinks: decisions (Z > 0) that rounding may turn, either branch of which is a right answer.
         unknown_primitives: operations of the mirror for which a rounding error of u was assumed.
         example: the smallest failing inputs that were found, where inputs were drawn.
-        cases: how many cases were drawn; the rows are those of the last.
+        cases: how many cases were drawn; the rows are those of one with the largest error.
     """
 
     rows: tuple[Row, ...]
@@ -102,6 +102,11 @@ class Report:
     def failures(self) -> tuple[Row, ...]:
         """The rows that failed. The first is where to look; others may follow from it."""
         return tuple(row for row in self.rows if row.verdict == "FAIL")
+
+    def largest_error(self) -> float:
+        """In sigma, of all outputs that were compared."""
+        errors = [r.sigma_error for r in self.rows if r.verdict != "not compared"]
+        return max((error for error in errors if error == error), default=0.0)
 
     def notes(self) -> tuple[Row, ...]:
         """What is worth knowing and is no failure."""
@@ -122,7 +127,6 @@ class Report:
 
     def summary(self) -> str:
         """A few sentences: how many outputs agree, how large the errors are, what to look at first."""
-        compared = [r for r in self.rows if r.sigma_error == r.sigma_error and r.verdict != "not compared"]
         values = Counter(row.verdict for row in self.rows if row.scope != "contract")
         contracts = Counter(row.verdict for row in self.rows if row.scope == "contract")
         kept = f", {contracts['pass']} contracts kept" if contracts else ""
@@ -137,12 +141,12 @@ class Report:
                     f"\nFailures in {', '.join(others)} may follow from it: correct this one, check again."
                 )
         else:
-            worst = max((row.sigma_error for row in compared), default=0.0)
-            text += f"; the largest error is {worst:.2g} sigma (sigma: what rounding alone explains)."
+            text += f"; the largest error is {self.largest_error():.2g} sigma "
+            text += "(sigma: what rounding alone explains)."
         if self.example:
             text += f"\nThe smallest failing inputs found: {self.example}"
         if self.cases > 1:
-            text += f"\n{self.cases} random cases passed; the table shows the last."
+            text += f"\n{self.cases} random cases passed; the table is of one with the largest error."
         uncompared = [row for row in self.rows if row.verdict == "not compared"]
         if uncompared:
             text += f"\n{_counted(uncompared)} not compared. {uncompared[0].place}: {uncompared[0].finding}"

@@ -65,4 +65,4 @@ def smallest_failure(
     except _FailingError:
         smallest, report = failing[-1]  # Hypothesis ends with the smallest
         return replace(report, example=describe(smallest))
-    return replace(reports[-1], cases=len(reports))
+    return replace(max(reports, key=Report.largest_error), cases=len(reports))

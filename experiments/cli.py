@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import sys
@@ -196,8 +197,13 @@ def _spec(spec_file: Path | None, options: dict[str, Any]) -> Spec:
 
 def _reports(file: Path | None, spec: Spec, n_0: int, examples: int) -> dict[str, Report]:
     """The report of each operation in the file, or else of the network's functions."""
-    from sandbox.hooks import load_file  # loads JAX
+    # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
+    gc.disable()
+    from sandbox.hooks import load_file
     from sandbox.operations import Operation, check_operation
+
+    gc.freeze()
+    gc.enable()
 
     if file is None:
         return {"network": _network_report(spec, n_0, examples, None)}

@@ -47,7 +47,7 @@ def pattern(
         precision = 1e-3 if computed.dtype.itemsize < 8 else 1e-7
         tight = threshold * sigma
         near = _SLACK * tight + precision * _magnitude(reference) / 100
-        for explain in (_shapes, _proportions):
+        for explain in (_wrong_axis, _shapes, _proportions):
             if text := explain(c, reference, near, inputs):
                 return text
         if mistakes is not None:
@@ -65,6 +65,32 @@ def pattern(
             if text := explain(c, reference, near, inputs):
                 return text
         return _precision(c, reference, computed.dtype) or _location(c, reference, tight)
+
+
+def _wrong_axis(c: Array, g: Array, tolerance: Array, inputs: Mapping[str, Any]) -> str:
+    """The reference is a sum (or mean) of an input over one axis, and computed is that over another."""
+    for name, value in inputs.items():
+        x = np.asarray(value)
+        if x.ndim < 2 or x.dtype.kind != "f" or not np.isfinite(x).all():
+            continue
+        sums = {axis: np.sum(x, axis=axis, dtype=np.float64).ravel() for axis in (-1, -2)}
+        factors = {axis: _factor(g.ravel(), total) for axis, total in sums.items()}
+        for right, wrong in ((-1, -2), (-2, -1)):
+            if factors[right] and not factors[wrong] and _factor(c.ravel(), sums[wrong]):
+                names = {-1: "last axis", -2: "axis before the last"}
+                return (
+                    f"It is a sum of {name} over the {names[wrong]}, where one over the {names[right]} "
+                    "is due: is the axis wrong?"
+                )
+    return ""
+
+
+def _factor(c: Array, x: Array) -> float:
+    """k with c = k x, or 0."""
+    if c.shape != x.shape or not np.any(x):
+        return 0.0
+    k = float(np.vdot(c, x) / np.vdot(x, x))
+    return k if _close(c, k * x) else 0.0
 
 
 def _shapes(c: Array, g: Array, tolerance: Array, _: Mapping[str, Any]) -> str:

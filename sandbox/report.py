@@ -159,7 +159,7 @@ class Report:
         return text
 
     def _lines(self) -> list[tuple[str, ...]]:
-        """The table: a line for each failure, and one for all rows of a function that passed."""
+        """The table: a line for each output that failed, and one for all rows of a function that passed."""
         lines: list[tuple[str, ...]] = []
         for rows in _grouped(self.rows):
             row = rows[0]
@@ -187,7 +187,7 @@ class Report:
         from rich.text import Text
 
         shown = [h for h in HEADINGS if options.max_width >= WIDE or h not in ONLY_WIDE]
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+        table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
         for heading in shown:
             table.add_column(heading, justify=_justified(heading), no_wrap=heading == "function")
         for line in self._lines():
@@ -195,16 +195,25 @@ class Report:
             table.add_row(*(Text(cells[h], _STYLES.get(cells[h], "")) for h in shown))
         yield table
         failures = self.failures()
-        for row in [r for r in failures[1:] if r.function == failures[0].function][:4]:
-            yield Text(f"\n{_explained(row)}")
         for note in self._noted():
-            yield Text(note, "yellow")
+            yield Text(f"\n{note}", "yellow")
         first, *others = self.summary().split("\n")
         yield Text(f"\n{first}", "bold red" if failures else "green")
         yield from map(Text, others)
         if failures and failures[0].worst:
             yield Text("")
             yield _entries(failures[0].worst)
+        for row in self._beside_the_first():
+            yield Text(f"\n{_explained(row)}")
+
+    def _beside_the_first(self) -> list[Row]:
+        """Of each other output of the function at fault the first failure."""
+        outputs: dict[str, Row] = {}
+        failures = self.failures()
+        for row in failures:
+            if row.function == failures[0].function:
+                outputs.setdefault(row.output, row)
+        return list(outputs.values())[1:]
 
     def _noted(self) -> list[str]:
         """The notes, those of one kind in one line."""
@@ -291,17 +300,27 @@ def _explained(row: Row) -> str:
 
 
 def _grouped(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows of one function, scope and dtype that passed stand together; every other row alone."""
+    """Rows of one function, scope and dtype that passed stand together; of others, those of one output."""
     groups: dict[Any, list[Row]] = {}
-    for i, row in enumerate(rows):
+    for row in rows:
         alone = row.verdict in ("FAIL", "note")
-        key = (row.function, row.scope, row.verdict, i if alone else row.dtype)
+        key = (row.function, row.scope, row.verdict, row.dtype, _of_any_layer(row) if alone else "")
         groups.setdefault(key, []).append(row)
     return list(groups.values())
 
 
+def _of_any_layer(row: Row) -> str:
+    """The output's name without its layer: dW{l} for the key dW3, and dA{l-1} for what layer l hands down."""
+    name = row.output.rstrip("0123456789")
+    if row.layer is None or name == row.output:
+        return row.output
+    return f"{name}{{l}}" if row.output == f"{name}{row.layer}" else f"{name}{{l-1}}"
+
+
 def _outputs(rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(row.output for row in rows))
+    if len(names) > 1 and rows[0].verdict in ("FAIL", "note"):
+        return _of_any_layer(rows[0])
     if len(names) == 1 or (len(names) <= 3 and len(", ".join(names)) <= 16):
         return ", ".join(names)
     return f"{len(names)} {'kept' if rows[0].scope == 'contract' else 'outputs'}"

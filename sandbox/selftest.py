@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -66,17 +66,21 @@ class SelfTest:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1))
+        table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
         for heading in ("implementation", "verdict", "blamed", "output or contract", "error/sigma"):
-            table.add_column(heading, justify="right" if heading == "error/sigma" else "left")
+            justify: Literal["left", "right"] = "right" if heading == "error/sigma" else "left"
+            table.add_column(heading, justify=justify, no_wrap=heading == "blamed")
         for outcome in self.outcomes:
             wrong, first = outcome.implementation.wrong, outcome.first
             caught = first is not None
             verdict = ("caught" if caught else "MISSED") if wrong else ("FALSE ALARM" if caught else "passed")
+            blamed = first.function if first else ""
+            if wrong and caught and not outcome.blamed_right:
+                blamed += f", NOT {outcome.implementation.replaces}"
             table.add_row(
-                outcome.implementation.name,
+                outcome.implementation.name.replace("_", " "),  # which can be wrapped
                 Text(verdict, "green" if caught == wrong else "bold red"),
-                Text(first.function if first else "", "green" if outcome else "bold red"),
+                Text(blamed, "green" if outcome else "bold red"),
                 first.output if first else "",
                 f"{outcome.z:.3g}",
             )

@@ -169,6 +169,18 @@ def test_an_exception_in_tested_code_is_a_finding_with_its_place() -> None:
     assert "test_blame.py, line" in row.finding
 
 
+@pytest.mark.parametrize("dims", [[5, 5, 5, 1], [5, 3, 4, 1]])
+def test_a_sum_over_the_wrong_axis_says_so_in_every_layer(dims: list[int]) -> None:
+    def wrong(dZ: Any, cache: Any) -> Any:
+        dA_prev, dW, _ = right(dZ, cache)
+        return dA_prev, dW, dZ.sum(axis=0, keepdims=True) / dZ.shape[1]
+
+    report = sandbox.check_model(*drawn(dims, 7), functions={"linear_backward": wrong})
+    rows = [row for row in report.failures() if row.function == "linear_backward"]
+    assert {row.layer for row in rows} == {1, 2, 3}
+    assert all("a sum of dZ over the axis before the last" in row.pattern for row in rows)
+
+
 # --- what can be replaced -------------------------------------------------------------------------------
 
 
@@ -353,6 +365,19 @@ def test_a_failing_report_says_first_what_to_look_at_in_text_html_and_data() -> 
         assert "Look first at linear_backward, layer" in text
         assert "minus the reference" in text
     assert report.to_dict()["rows"][0]["verdict"] == "pass"
+
+
+def test_a_failing_output_is_one_line_of_the_table_however_many_layers_it_fails_in() -> None:
+    report = model({"linear_backward": lambda dZ, cache: (right(dZ, cache)[0], -right(dZ, cache)[1], 0)})
+    lines = [line.split() for line in str(report).splitlines() if "FAIL" in line]
+    assert ["linear_backward", "local", "1-3", "dW"] in [line[:4] for line in lines]
+    assert ["L_model_backward", "wiring", "1-3", "dW{l}"] in [line[:4] for line in lines]
+    # The first failure is explained first; the other wrong output of the function, once, below.
+    text = " ".join(str(report).split())
+    assert text.index("Look first at linear_backward, layer 3, dW:") < text.index(
+        "linear_backward, layer 3, db: its shape is ()"
+    )
+    assert "linear_backward, layer 2" not in text
 
 
 def test_errors_of_files_name_the_file_and_the_line(tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ import numpy as np
 from sandbox import network
 from sandbox.contracts import check_contracts
 from sandbox.equations import FUNCTIONS, Equation, Inputs, equation_of
-from sandbox.hooks import Function, Recorder, resolve
+from sandbox.hooks import Call, Function, Recorder, resolve
 from sandbox.local import check_local
 from sandbox.model_equations import RATE, backward_equation, forward_equation, update_equation
 from sandbox.report import Report, Row
 from sandbox.search import CASES, smallest_failure
 from sandbox.typing import Activation, Array, ArrayLike, Cache, LinearCache
 from sandbox.validation import as_matrix, as_targets, check_caches, unpack
-from sandbox.wiring import Failed, Model, model_rows
+from sandbox.wiring import Failed, Model, model_report
 
 Functions = Mapping[str, Function] | ModuleType | str | Path | None
 
@@ -90,7 +90,7 @@ def _check_one(name: str, function: Function, arguments: tuple[Any, ...]) -> Rep
     with recorder.bound() as bound, np.errstate(all="ignore"):
         _attempt(bound[name], *arguments)
     subject = equation_of(name, arguments)
-    return _report(recorder, [], {name: function}, {name: subject} if subject else {})
+    return _report(recorder, None, {name: function}, {name: subject} if subject else {})
 
 
 def check_model(
@@ -137,7 +137,7 @@ def check_model(
                 _attempt(bound[name], *copy.deepcopy(arguments))
     model = Model(X, Y, theta, AL, caches, forward, grads, tested)
     subjects = _contract_subjects(AL.dtype.name) if contracts else {}
-    return _report(recorder, model_rows(model, recorder), tested, subjects, model)
+    return _report(recorder, model_report(model, recorder), tested, subjects)
 
 
 def check_functions(functions: Functions, *, contracts: bool = True, cases: int | None = None) -> Report:
@@ -224,54 +224,61 @@ def _well_formed(forward: Any, AL: Array, caches: Any) -> bool:
 
 def _report(
     recorder: Recorder,
-    model_rows: list[Row],
+    whole: Report | None,
     tested: Mapping[str, Function],
     subjects: Mapping[str, tuple[Equation, Inputs]],
-    model: Model | None = None,
 ) -> Report:
-    """All rows, those of inner functions first; contracts at the inputs of `subjects`."""
+    """All rows, those of inner functions first: of each call, of the `whole` network if there is one,
+    and the contracts at the inputs of `subjects`."""
     by_function: dict[str, list[Row]] = {name: [] for name in FUNCTIONS}
-    kinks, unknown = (model.kinks, set(model.unknown)) if model else (0, set())
-    forwards = {name: tested.get(name, getattr(network, name)) for name in FUNCTIONS}
-    raised: list[Row] = []
+    calls = [_local(call, tested) for call in recorder.calls if not call.error]
+    raised = [_raised(call) for call in recorder.calls if call.error]
     for call in recorder.calls:
-        found = equation_of(call.function, call.arguments)
-        rows = by_function[call.function]
-        if call.error:
-            raised_within = any(child.error for child in call.children)
-            finding = f"it raised {call.error}." if not raised_within else f"it did not finish: {call.error}."
-            raised.append(Row(call.function, "local", call.layer, "result", "FAIL", finding))
-        elif found is not None:
-            equation, inputs = found
-            forward = forwards[equation.forward.function] if equation.forward else None
-            local = check_local(equation, inputs, call.result, layer=call.layer, forward=forward)
-            rows += local.rows
-            unknown |= set(local.unknown_primitives)
-            if model is None:
-                kinks += local.kinks
-        if call.mutated and not subjects:
-            rows.append(
-                Row(call.function, "contract", call.layer, "inputs unchanged", "FAIL",
-                    f"{call.mutated} was changed in place; work on a copy.")
-            )  # fmt: skip
+        if call.mutated and not subjects:  # else a contract says so
+            finding = f"{call.mutated} was changed in place; work on a copy."
+            row = Row(call.function, "contract", call.layer, "inputs unchanged", "FAIL", finding)
+            by_function[call.function].append(row)
+    for row in (row for local in calls for row in local.rows):
+        by_function[row.function].append(row)
     # A function that was handed something wrong may raise; the one that handed it on comes first.
     explained = any(row.verdict == "FAIL" for rows in by_function.values() for row in rows)
-    for row in model_rows if explained else [*raised, *model_rows]:
+    of_the_whole = whole.rows if whole is not None else ()
+    for row in of_the_whole if explained else (*raised, *of_the_whole):
         by_function[row.function].append(row)
+    # Contracts come last: at other inputs than the given ones most fail for the same reason.
     for name, function in tested.items():
         if name in subjects:
-            equation, inputs = subjects[name]
-            own = function is getattr(network, name)
-            stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
-            right = all(row.verdict != "FAIL" for row in by_function[name])
-            new = check_contracts(equation, function, inputs, stacks=stacks, right=right)
-            # Values at the given inputs first: contracts at other inputs mostly fail for the same reason.
-            by_function[name] += new
+            by_function[name] += _contracts(name, function, *subjects[name], by_function[name])
     rows = [row for name in FUNCTIONS for row in by_function[name]] + (raised if explained else [])
-    end = [row for row in rows if row.scope == "end to end"]
-    return Report(
-        tuple(r for r in rows if r.scope != "end to end") + tuple(end), kinks, tuple(sorted(unknown))
-    )
+    rows.sort(key=lambda row: row.scope == "end to end")
+    measured = calls if whole is None else [whole]  # a kink of the whole network is met in several calls
+    unknown = {name for report in (*calls, *measured) for name in report.unknown_primitives}
+    return Report(tuple(rows), sum(report.kinks for report in measured), tuple(sorted(unknown)))
+
+
+def _local(call: Call, tested: Mapping[str, Function]) -> Report:
+    found = equation_of(call.function, call.arguments)
+    if found is None:
+        return Report(())
+    equation, inputs = found
+    primal = equation.forward.function if equation.forward else None
+    forward = tested.get(primal, getattr(network, primal)) if primal else None
+    return check_local(equation, inputs, call.result, layer=call.layer, forward=forward)
+
+
+def _raised(call: Call) -> Row:
+    within = any(child.error for child in call.children)
+    finding = f"it did not finish: {call.error}." if within else f"it raised {call.error}."
+    return Row(call.function, "local", call.layer, "result", "FAIL", finding)
+
+
+def _contracts(
+    name: str, function: Function, equation: Equation, inputs: Inputs, found: list[Row]
+) -> list[Row]:
+    own = function is getattr(network, name)
+    stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
+    right = all(row.verdict != "FAIL" for row in found)
+    return check_contracts(equation, function, inputs, stacks=stacks, right=right)
 
 
 @lru_cache(maxsize=2)

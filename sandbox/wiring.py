@@ -8,7 +8,7 @@ right, was handed to the wrong place.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from sandbox.equations import Equation, Inputs, equation_of
 from sandbox.hooks import Call, Function, Recorder, difference
 from sandbox.local import compare_outputs, measured, who_is_wrong
 from sandbox.model_equations import backward_equation, forward_equation, layer_of, update_equation
-from sandbox.report import Row
+from sandbox.report import Report, Row
 from sandbox.rounding import Measured
 from sandbox.typing import Array
 
@@ -28,26 +28,33 @@ class Failed:
     """In place of a result: the tested code raised."""
 
 
+@dataclass(frozen=True)
 class Model:
-    """What the whole network was given and gave."""
+    """What the whole network was given and gave.
 
-    def __init__(
-        self,
-        X: Array,
-        Y: Array,
-        theta: dict[str, Array],
-        AL: Array,
-        caches: Any,
-        forward: Any,
-        grads: Any,
-        tested: Mapping[str, Function],
-    ) -> None:
-        self.X, self.Y, self.theta, self.AL, self.caches = X, Y, theta, AL, caches
-        self.forward, self.grads, self.tested = forward, grads, tested
-        self.L = len(caches)
-        self.keys = tuple(theta)
-        self.kinks = 0
-        self.unknown: set[str] = set()
+    Attributes:
+        AL, caches: what the backward was handed: the tested forward's, or the right ones where those are
+            malformed.
+        forward, grads: the results of the tested L_model_forward and L_model_backward, or Failed.
+        tested: the tested functions by name.
+    """
+
+    X: Array
+    Y: Array
+    theta: dict[str, Array]
+    AL: Array
+    caches: Any
+    forward: Any
+    grads: Any
+    tested: Mapping[str, Function]
+
+    @property
+    def L(self) -> int:
+        return len(self.caches)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self.theta)
 
     @property
     def inputs(self) -> Inputs:
@@ -61,7 +68,8 @@ class Model:
             return (bound["compute_cost"](AL, Y),)
 
 
-def model_rows(model: Model, recorder: Recorder) -> list[Row]:
+def model_report(model: Model, recorder: Recorder) -> Report:
+    """The rows of scope "wiring" and "end to end", and those of update_parameters."""
     top = {call.function: call for call in recorder.calls if call.parent is None}
     for name in ("L_model_forward", "L_model_backward"):
         _number_layers(top[name].children, model, name)
@@ -75,7 +83,8 @@ def model_rows(model: Model, recorder: Recorder) -> list[Row]:
         equation = update_equation(model.keys)
         inputs = (*update.arguments[0].values(), *update.arguments[1].values())
         rows += compare_outputs(equation, update.result, measured(equation, inputs), inputs)
-    return rows
+    noise = measured(backward_equation(model.keys), model.inputs)
+    return Report(tuple(rows), noise.kinks, noise.unknown)
 
 
 def _number_layers(calls: list[Call], model: Model, function: str) -> None:
@@ -167,7 +176,6 @@ def _backward_rows(model: Model, call: Call) -> list[Row]:
     rows: list[Row] = []
     equation, inputs = backward_equation(model.keys), model.inputs
     noise = measured(equation, inputs)
-    model.kinks, model.unknown = noise.kinks, set(noise.unknown)
     for l in range(L, 0, -1):
         (A_prev, W, b), Z = model.caches[l - 1]
         if l == L:

@@ -174,7 +174,7 @@ class Recorder:
     def call(self, name: str, function: Function, *arguments: Any) -> Any:
         """Call `function`, and keep what it got and gave."""
         parent = self._stack[-1] if self._stack else None
-        call = Call(name, copy.deepcopy(arguments), parent)
+        call = Call(name, copied(arguments), parent)
         self.calls.append(call)
         if parent is not None:
             parent.children.append(call)
@@ -185,7 +185,7 @@ class Recorder:
                 warnings.simplefilter("always")
                 result = function(*arguments)
             call.warned = "; ".join(dict.fromkeys(str(w.message) for w in caught))
-            call.result, call.finished = copy.deepcopy(result), True
+            call.result, call.finished = copied(result), True
             return result
         except Exception as error:
             call.error = place(error)
@@ -202,6 +202,26 @@ def _positional(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any
         return args
     bound = inspect.signature(function).bind(*args, **kwargs)
     return (*bound.args, *bound.kwargs.values())
+
+
+def copied(value: Any) -> Any:
+    """A deep copy. Where something cannot be copied (a graph of another library, an open file), the arrays
+    in tuples, lists and dicts are copied, and all other objects are the same, lest their ties be cut."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # whatever an object of the user's says
+        return _with_arrays_copied(value)
+
+
+def _with_arrays_copied(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {key: _with_arrays_copied(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        items = map(_with_arrays_copied, value)
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
 
 
 def difference(before: Any, after: Any, where: str = "argument") -> str:
@@ -222,6 +242,6 @@ def difference(before: Any, after: Any, where: str = "argument") -> str:
     else:
         try:
             return "" if before is after or bool(before == after) or before != before else where
-        except (TypeError, ValueError):
+        except Exception:  # an object that does not compare, or says so in its own way
             return ""
     return next((d for name, b, a in pairs if (d := difference(b, a, name))), "")

@@ -9,7 +9,6 @@ mirror in units of sigma, the contracts, and, where backward and mirror disagree
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ import numpy as np
 
 from sandbox.contracts import check_contracts
 from sandbox.equations import Equation, Inputs
-from sandbox.hooks import place
+from sandbox.hooks import copied, place
 from sandbox.local import check_local
 from sandbox.report import Oracle, Report, Row, merged
 from sandbox.search import CASES, smallest_failure
@@ -43,7 +42,8 @@ class Operation:
         name: by default the forward's, without "_forward".
         outputs: their names.
         convention: what the backward is given besides the cotangents.
-        differentiable: names of inputs (as the mirror's signature has them). By default every array of
+        differentiable: names of inputs (as the mirror's signature has them, or the forward's if the
+            mirror's has *args). By default every array of
             floats; whole numbers, Python numbers, strings and None are passed on as they are.
         factors: a gradient that is something else than that of the sum of dout * out by convention:
             {"W": lambda x, W: 1 / len(x)} for a dW that is a mean over examples.
@@ -85,8 +85,15 @@ class Operation:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The names of the inputs, from the mirror's signature."""
-        return tuple(inspect.signature(self.mirror).parameters)
+        """The names of the inputs: the mirror's, or the forward's if the mirror takes *args."""
+        for function in (self.mirror, self.forward):
+            parameters = inspect.signature(function).parameters
+            if not any(p.kind == p.VAR_POSITIONAL for p in parameters.values()):
+                return tuple(parameters)
+        raise ValueError(
+            f"Operation: mirror and forward both take *{next(iter(parameters))}, expected arguments with "
+            "names, by which the gradients are called; write lambda x, W: f(x, W) for one of them."
+        )
 
 
 def check_operation(
@@ -181,7 +188,7 @@ def _attempted(
 ) -> Report:
     try:
         with np.errstate(all="ignore"):
-            result = function(*copy.deepcopy(equation.pack(*inputs)))
+            result = function(*copied(equation.pack(*inputs)))
     except Exception as error:  # whatever the tested code raises
         row = Row(equation.function, "local", None, "result", "FAIL", f"it raised {place(error)}.")
         return Report((row,))

@@ -85,7 +85,7 @@ class Report:
     Attributes:
         rows: inner functions before those that call them, so that the first failure names the culprit.
         kinks: decisions (Z > 0) that rounding may turn, either branch of which is a right answer.
-        unknown_primitives: operations of the mirror for which a rounding error of u was assumed.
+        unknown_primitives: operations of the mirror of which a backward stable algorithm was assumed.
         example: the smallest failing inputs that were found, where inputs were drawn.
         cases: how many cases were drawn; the rows are those of one with the largest error.
     """
@@ -155,7 +155,8 @@ class Report:
                 f"\n{self.kinks} decisions are within rounding of a kink: either branch is accepted there."
             )
         if self.unknown_primitives:
-            text += f"\nA rounding error of u was assumed for: {', '.join(self.unknown_primitives)}."
+            names = ", ".join(self.unknown_primitives)
+            text += f"\nOf these operations of the mirror a backward stable algorithm was assumed: {names}."
         return text
 
     def _lines(self) -> list[tuple[str, ...]]:

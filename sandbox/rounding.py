@@ -12,6 +12,10 @@ float32, 2^-53 for float64):
 * Sums, products of matrices and convolutions: see `sandbox.sums`. Equal numbers in an elementwise
   operation are rounded alike.
 * Data movement, comparisons, max and select: nothing.
+* Of a primitive that is not known a backward stable algorithm is assumed (as those of linear algebra and
+  Fourier transforms are): the result is that of operands which are each off by u sqrt(k) |x|, with k the
+  length of their longest axis, and is rounded once more.
+* Complex numbers: the real and the imaginary part err by as much as the modulus would.
 * Below the smallest normal number the absolute error is up to that number, because many kernels flush
   subnormal numbers to 0; above the largest number the sample becomes infinite, as the tested computation
   does.
@@ -31,7 +35,17 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from sandbox.primitives import COMPARISONS, EXACT, NUMPY, ROUNDED, matrices, moved, patches, unpatched
+from sandbox.primitives import (
+    ABSOLUTE,
+    COMPARISONS,
+    EXACT,
+    NUMPY,
+    ROUNDED,
+    matrices,
+    moved,
+    patches,
+    unpatched,
+)
 from sandbox.sums import Precision, of_products, of_sum
 from sandbox.typing import Array
 
@@ -54,8 +68,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Noise:
-    """`outputs` in the order of the function's flattened result; `unknown` names the primitives for
-    which a rounding error of u was assumed; `kinks` counts the decisions that rounding may turn."""
+    """`outputs` in the order of the function's flattened result; `unknown` names the primitives of
+    which a backward stable algorithm was assumed; `kinks` counts the decisions that rounding may turn."""
 
     outputs: tuple[Measured, ...]
     unknown: tuple[str, ...]
@@ -146,6 +160,9 @@ class _Evaluator:
     def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
         """`value` with uniform errors of the given standard deviation in all samples but the reference;
         an infinite one stands for an overflow."""
+        if value.dtype.kind == "c":
+            real, imaginary = (self.perturbed(part, ndim, deviation) for part in (value.real, value.imag))
+            return np.asarray(real + 1j * imaginary)
         largest = self.precision.largest
         safe = value.size == 0 or (value.max() <= largest and value.min() >= -largest)
         safe = safe and bool(np.isfinite(deviation).all())
@@ -242,13 +259,17 @@ class _Evaluator:
             result = NUMPY[name](*operands)
         else:
             by_numpy = moved(name, values, ndims, params)
-            results = [by_numpy] if by_numpy is not None else self.by_jax(eqn, values, ndims)
+            known = name in EXACT or name in ROUNDED or name in ABSOLUTE
+            if by_numpy is not None:
+                results = [by_numpy]
+            else:
+                results = self.by_jax(eqn, values if known else self.backward_stable(values, ndims), ndims)
             if name in EXACT:
                 return results
-            if name not in ROUNDED:
+            if not known:
                 self.unknown.add(name)
             return [self.rounded(name, r, v.aval.ndim) for r, v in zip(results, eqn.outvars, strict=True)]
-        if name in EXACT or result.dtype.kind != "f":
+        if name in EXACT or result.dtype.kind not in "fc":
             return [result]
         if name in ("add", "sub", "add_any") and any(not np.any(v) for v in operands):
             return [result]  # x + 0 is exact
@@ -262,10 +283,25 @@ class _Evaluator:
         return [self.rounded(name, result, ndim)]
 
     def rounded(self, name: str, result: Array, ndim: int) -> Array:
-        if result.dtype.kind != "f":
+        if result.dtype.kind not in "fc":
             return result
-        y = self.reference(result, ndim)
-        return self.perturbed(result, ndim, ROUNDED.get(name, 1.0) * self.precision.floor(y))
+        y = np.abs(self.reference(result, ndim))
+        scale = np.maximum(y, 1.0) if name in ABSOLUTE else y
+        units = ABSOLUTE.get(name) or ROUNDED.get(name, 1.0)
+        return self.perturbed(result, ndim, units * self.precision.floor(scale))
+
+    def backward_stable(self, values: list[Any], ndims: list[int]) -> list[Any]:
+        """Operands that are each off by u sqrt(k) |x|, k the length of the longest axis of all."""
+        arrays = [np.asarray(v) for v in values]
+        longest = max(
+            [1, *(size for x, n in zip(arrays, ndims, strict=True) for size in x.shape[x.ndim - n :])]
+        )
+        return [
+            self.perturbed(x, n, np.sqrt(longest) * self.precision.floor(self.reference(x, n)))
+            if x.dtype.kind in "fc"
+            else x
+            for x, n in zip(arrays, ndims, strict=True)
+        ]
 
     def aligned(self, values: list[Array], ndims: list[int], ndim: int) -> list[Array]:
         """A sampled scalar or smaller operand gets axes so that the samples stay in front."""
@@ -290,11 +326,9 @@ class _Evaluator:
         y = np.sum(x, axis=tuple(a + shift for a in axes))
         terms = np.moveaxis(self.reference(x, ndim), axes, range(len(axes)))
         terms = terms.reshape(-1, *terms.shape[len(axes) :])
-        if y.dtype.kind != "f":
+        if y.dtype.kind not in "fc" or len(terms) == 0:
             return np.asarray(y)
-        if len(terms) == 0:
-            return np.asarray(y)
-        deviation = of_sum(terms, self.precision)
+        deviation = of_sum(_real(terms), self.precision)
         return self.perturbed(np.asarray(y), ndim - len(axes), deviation)
 
     def dot_general(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
@@ -310,13 +344,13 @@ class _Evaluator:
             if a not in taken
         )
         product = x @ y
-        deviation = of_products(self.reference(x, 3), self.reference(y, 3), self.precision)
+        deviation = of_products(_real(self.reference(x, 3)), _real(self.reference(y, 3)), self.precision)
         product = product.reshape(product.shape[: product.ndim - 3] + batch + free)
         return self.perturbed(product, ndim, deviation.reshape(batch + free))
 
     def convolution(self, values: list[Any], ndims: list[int], params: Any, ndim: int) -> Array:
         x, w, windows = patches(np.asarray(values[0]), np.asarray(values[1]), ndims[0], ndims[1], params)
-        deviation = of_products(self.reference(x, 3), self.reference(w, 3), self.precision)
+        deviation = of_products(_real(self.reference(x, 3)), _real(self.reference(w, 3)), self.precision)
         return self.perturbed(unpatched(x @ w, windows, params), ndim, unpatched(deviation, windows, params))
 
     def accumulated(self, eqn: Any, values: list[Any], ndims: list[int]) -> Array:
@@ -415,6 +449,11 @@ class _Evaluator:
         """For each sample the option of its index."""
         stacked = np.stack([self.batch(option, ndim) for option in options])
         return np.asarray(stacked[index.astype(int), np.arange(self.samples + 1)])
+
+
+def _real(terms: Array) -> Array:
+    """Of complex terms the moduli, whose sum errs no less."""
+    return np.abs(terms) if terms.dtype.kind == "c" else terms
 
 
 def _has_neighbours_equal(y: Array) -> bool:

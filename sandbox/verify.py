@@ -13,7 +13,6 @@ first failure is the culprit.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -27,7 +26,7 @@ import numpy as np
 from sandbox import network
 from sandbox.contracts import check_contracts
 from sandbox.equations import FUNCTIONS, Equation, Inputs, equation_of
-from sandbox.hooks import Call, Function, Recorder, resolve
+from sandbox.hooks import Call, Function, Recorder, copied, resolve
 from sandbox.local import check_local
 from sandbox.model_equations import RATE, backward_equation, forward_equation, update_equation
 from sandbox.report import Report, Row
@@ -121,20 +120,20 @@ def check_model(
     theta = {key: np.asarray(value) for key, value in parameters.items()}
     recorder = Recorder(tested)
     with recorder.bound() as bound, np.errstate(all="ignore"):
-        forward = _attempt(bound["L_model_forward"], X, copy.deepcopy(theta))
+        forward = _attempt(bound["L_model_forward"], X, copied(theta))
         if _well_formed(forward, AL, caches):
             AL, caches = forward
         if np.isfinite(AL).all() and AL.min() >= 0 and AL.max() <= 1:
             _attempt(bound["compute_cost"], AL, Y)
-        given = copy.deepcopy((AL, Y, caches))
+        given = copied((AL, Y, caches))
         grads = _attempt(bound["L_model_backward"], *given)
         rng = np.random.default_rng(0)
         dtheta = {f"d{k}": rng.standard_normal(x.shape).astype(x.dtype) for k, x in theta.items()}
-        _attempt(bound["update_parameters"], copy.deepcopy(theta), dtheta, RATE)
+        _attempt(bound["update_parameters"], copied(theta), dtheta, RATE)
         unused = set(tested) - {call.function for call in recorder.calls}
         for name, arguments in _arguments(AL, Y, caches).items():
             if name in unused:
-                _attempt(bound[name], *copy.deepcopy(arguments))
+                _attempt(bound[name], *copied(arguments))
     model = Model(X, Y, theta, AL, caches, forward, grads, tested)
     subjects = _contract_subjects(AL.dtype.name) if contracts else {}
     return _report(recorder, model_report(model, recorder), tested, subjects)

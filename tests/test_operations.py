@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,69 @@ def test_a_gradient_that_is_a_mean_by_convention() -> None:
         factors={"W": lambda x, W: 1 / len(x)},
     )
     assert check_operation(operation)
+
+
+def test_a_cache_that_cannot_be_copied_is_handed_on_as_it_is() -> None:
+    """A graph of another library, or an open file."""
+
+    class Graph:
+        def __deepcopy__(self, memo: Any) -> Any:
+            raise RuntimeError("cannot be copied")
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("cannot be compared")
+
+    def with_graph(x: Any, beta: Any) -> Any:
+        return forward(x, beta)[0], (Graph(), [x, beta])
+
+    operation = softplus(forward=with_graph, backward=lambda dout, cache: backward(dout, cache[1]))
+    report = check_operation(operation)
+    assert report, str(report)
+
+    def overwrites(dout: Any, cache: Any) -> Any:
+        dx = backward(dout, cache[1])
+        cache[1][0][...] = 0
+        return dx
+
+    overwritten = check_operation(softplus(forward=with_graph, backward=overwrites))
+    assert "inputs unchanged" in {row.output for row in overwritten.failures()}
+
+
+def test_a_mask_may_turn_a_nan_into_0() -> None:
+    """np.where gives 0 where jnp.clip's derivative, a product, gives NaN: both are right."""
+
+    def backward(dout: Any, x: Any) -> Any:
+        return np.where(np.abs(x) < 1, dout, 0)
+
+    clip = Operation(
+        lambda x: np.clip(x, -1, 1), backward, lambda x: jnp.clip(x, -1, 1), [(2 * x,)],
+        name="clip", convention="inputs",
+    )  # fmt: skip
+    report = check_operation(clip)
+    assert report, str(report)
+
+    def hides(dout: Any, x: Any) -> Any:
+        return np.nan_to_num(backward(dout, x))
+
+    hidden = check_operation(replace(clip, backward=hides))
+    assert "NaN is not hidden" in {row.output for row in hidden.failures()}
+
+
+def test_the_names_of_a_mirror_with_args_are_those_of_the_forward() -> None:
+    def power(base: Any, exponent: Any) -> Any:
+        return base**exponent
+
+    def power_backward(dout: Any, base: Any, exponent: Any) -> Any:
+        return dout * exponent * base ** (exponent - 1), dout * np.log(base) * base**exponent
+
+    operation = Operation(
+        power, power_backward, lambda *args: args[0] ** args[1], [(np.abs(x), x)], convention="inputs"
+    )
+    report = check_operation(operation)
+    assert report, str(report)
+    assert {row.output for row in report.rows if row.scope == "local"} == {"out", "dbase", "dexponent"}
+    with pytest.raises(ValueError, match=r"both take \*args, expected arguments with names"):
+        replace(operation, forward=lambda *args: args[0])
 
 
 # --- findings and errors --------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
     yield "the other dtype", s.other_dtype
     if s.equation.cotangents:
         yield "linear in the cotangent", s.linear
-        yield "NaN is not hidden", s.nan
+        yield "NaN and infinity come through", s.not_finite
     if "m" in "".join(s.equation.axes):
         yield "one example", lambda: s.one("m", "one example")
     if "n" in "".join(s.equation.axes):
@@ -212,19 +212,23 @@ class _Subject:
             )
             self.agree(self.call(inputs), expected, inputs, f"with {factor:g} times the cotangent")
 
-    def nan(self) -> None:
-        """Where a gradient depends on the cotangent, a cotangent of NaN must come through. Where a mask
+    def not_finite(self) -> None:
+        """Where a gradient depends on the cotangent, one of NaN or infinity must come through. Where a mask
         makes it 0, both the 0 of np.where and the NaN of a multiplication are right."""
         count = self.equation.cotangents
-        inputs = tuple(np.full_like(x, np.nan) if i < count else x for i, x in enumerate(self.inputs))
-        try:
-            result = self.call(inputs)
-        except (ValueError, FloatingPointError):
-            return  # to refuse it is not to hide it
-        outputs = self.equation.unpack(result)
-        for name, output, right in zip(self.equation.outputs, outputs, self.expected().outputs, strict=True):
-            if np.any(np.isfinite(np.asarray(output, np.float64)) & (right.reference != 0)):
-                raise _BrokenError(f"a cotangent of NaN gives finite numbers in {name}: a NaN is hidden.")
+        for value in (np.nan, np.inf):
+            inputs = tuple(np.full_like(x, value) if i < count else x for i, x in enumerate(self.inputs))
+            try:
+                outputs = self.equation.unpack(self.call(inputs))
+            except (ValueError, FloatingPointError):
+                continue  # to refuse it is not to hide it
+            for name, output, right in zip(
+                self.equation.outputs, outputs, self.expected().outputs, strict=True
+            ):
+                if np.any(np.isfinite(np.asarray(output, np.float64)) & (right.reference != 0)):
+                    raise _BrokenError(
+                        f"a cotangent of {value} gives finite numbers in {name}, which hides it."
+                    )
 
     def one(self, axes: str, what: str) -> None:
         inputs = []

@@ -317,7 +317,7 @@ def random(dZ: Any, cache: Any) -> Any:
         (mutates, "inputs unchanged"),
         (warns, "no warnings"),
         (clips, "linear in the cotangent"),
-        (hides_nan, "NaN is not hidden"),
+        (hides_nan, "NaN and infinity come through"),
         (promotes, "the other dtype"),
         (needs_two_examples, "one example"),
         (random, "no memory of earlier calls, no randomness"),

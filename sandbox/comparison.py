@@ -53,13 +53,17 @@ def compare(
         dtype: what the output should have; None for any.
         inputs, mistakes: what `sandbox.diagnose.pattern` may explain a difference with.
     """
-    computed = np.asarray(computed)
+    if type(computed) in (float, int):
+        dtype = None  # a Python number has none, and takes on that of what it meets
+    given, computed = computed, np.asarray(computed)
     g, sigma = expected.reference, expected.sigma
     row = Row(
         function, scope, layer, output, "FAIL", shape=computed.shape, dtype=str(computed.dtype),
         sigma_error=float("inf"), threshold=threshold(g.size), tensor_error=float("inf"),
         tensor_threshold=threshold(1), relative_error=float("inf"),
     )  # fmt: skip
+    if given is None:
+        return replace(row, finding=f"it is None, expected an array of shape {g.shape}.")
     if computed.dtype.kind not in "fiub":
         return replace(row, finding=f"its dtype is {computed.dtype}, expected real numbers.")
     if computed.shape != g.shape:

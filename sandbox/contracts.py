@@ -57,7 +57,9 @@ def check_contracts(
             row = replace(row, verdict="FAIL", finding=str(broken))
         except Exception as error:  # whatever the tested code raises
             row = replace(row, verdict="FAIL", finding=f"it raised {place(error)}.")
-        note = (name == "stacks" and not stacks) or row.finding.startswith("with the right values")
+        # A view is what a transpose or an identity of one's own may well return.
+        note = (name == "stacks" and not stacks) or (name == "outputs are new arrays" and not equation.axes)
+        note = note or row.finding.startswith("with the right values")
         if row.verdict == "FAIL" and note:
             row = replace(row, verdict="note")
         rows.append(row)
@@ -167,7 +169,7 @@ class _Subject:
 
     def layouts(self) -> None:
         def fortran(x: Array) -> Array:
-            return np.asfortranarray(x)
+            return np.asfortranarray(x) if x.ndim else x  # of a number it makes an array of one
 
         def strided(x: Array) -> Array:
             return np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x

@@ -13,6 +13,7 @@ import functools
 import importlib.util
 import inspect
 import sys
+import textwrap
 import threading
 import traceback
 import warnings
@@ -118,15 +119,16 @@ def load_file(path: Path) -> ModuleType:
 
 
 def place(error: BaseException) -> str:
-    """An exception and the last line of code that it passed, in words."""
+    """An exception and the last line of the user's code that it passed, in words."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    frames = [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
     frames = [] if isinstance(error, SyntaxError) else frames  # whose text names the place
     where = (
         f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name})"
         if frames
         else ""
     )
-    text = " ".join(str(error).split())
+    text = textwrap.shorten(str(error), 200, placeholder=" ...")
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
 
 
@@ -167,7 +169,7 @@ class Recorder:
         def recorded(*args: Any, **kwargs: Any) -> Any:
             if name in self._inside:
                 return original(*args, **kwargs)
-            return self.call(name, target, *_positional(original, args, kwargs))
+            return self.call(name, target, *_positional(target, args, kwargs))
 
         return recorded
 

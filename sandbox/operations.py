@@ -10,7 +10,7 @@ mirror in units of sigma, the contracts, and, where backward and mirror disagree
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -80,8 +80,11 @@ class Operation:
                 f"Operation: {', '.join(sorted(unknown))} is not an input; the mirror's inputs are "
                 f"{', '.join(self.inputs)}."
             )
+        if isinstance(self.examples, Iterator):  # which could be gone through once only
+            object.__setattr__(self, "examples", tuple(self.examples))
         if not self.name:
-            object.__setattr__(self, "name", self.forward.__name__.removesuffix("_forward"))
+            name = getattr(self.forward, "__name__", type(self.forward).__name__)
+            object.__setattr__(self, "name", name.removesuffix("_forward"))
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -128,6 +131,23 @@ def check_operation(
     )
 
 
+def _checked(operation: Operation, name: str, x: Any) -> Any:
+    """An input as it is given to the forward: arrays are NumPy's.
+
+    Raises:
+        TypeError: an array of something else than real numbers of at most double precision.
+    """
+    x = np.asarray(x) if isinstance(x, jax.Array) else x
+    if isinstance(x, np.ndarray | np.generic) and (
+        x.dtype.kind not in "fiub" or (x.dtype.kind == "f" and x.dtype.itemsize > 8)
+    ):
+        raise TypeError(
+            f"{operation.name}: {name} has dtype {x.dtype}, expected float64, float32, float16, whole "
+            "numbers or booleans; give the real and the imaginary part of complex numbers as two inputs."
+        )
+    return x
+
+
 def _described(operation: Operation, case: Inputs) -> str:
     with np.printoptions(threshold=20, precision=6):
         return ", ".join(f"{n} = {x!r}" for n, x in zip(operation.inputs, case, strict=False))
@@ -136,13 +156,15 @@ def _described(operation: Operation, case: Inputs) -> str:
 def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
     if not isinstance(inputs, tuple | list):
         raise TypeError(
-            f"{operation.name}: an example is a {type(inputs).__name__}, expected a tuple of inputs."
+            f"{operation.name}: an example is a {type(inputs).__name__}, expected a tuple of inputs; write "
+            "(x,) for a single one."
         )
     names = operation.inputs
     if len(inputs) > len(names):
         raise ValueError(
             f"{operation.name}: {len(inputs)} inputs, expected at most {len(names)}: {', '.join(names)}."
         )
+    inputs = tuple(_checked(operation, name, x) for name, x in zip(names, inputs, strict=False))
     differentiable = operation.differentiable
     if differentiable is None:
         differentiable = tuple(n for n, x in zip(names, inputs, strict=False) if _is_float_array(x))
@@ -301,8 +323,8 @@ def _shapes(operation: Operation, forward: Equation, given: Sequence[Any]) -> li
             results = jax.eval_shape(forward.reference, *given)
     except Exception as error:
         raise ValueError(
-            f"{operation.name}: the mirror raised {place(error)}; it must be JAX code that takes the "
-            "forward's inputs."
+            f"{operation.name}: the mirror raised {place(error)}; it must take the forward's inputs and use "
+            "jax.numpy where the forward uses numpy."
         ) from error
     if len(results) != len(operation.outputs):
         raise ValueError(

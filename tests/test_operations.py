@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,54 @@ def test_the_names_of_a_mirror_with_args_are_those_of_the_forward() -> None:
         replace(operation, forward=lambda *args: args[0])
 
 
+def square(**changes: Any) -> Operation:
+    parts: dict[str, Any] = {
+        "forward": lambda x: x * x, "backward": lambda dout, x: 2 * x * dout, "mirror": lambda x: x * x,
+        "examples": [(x,)], "convention": "inputs", "name": "square",
+    }  # fmt: skip
+    return Operation(**{**parts, **changes})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.array(3.0), np.float32(3.0), np.zeros((0, 3)), jnp.ones((2, 3)), x.astype(np.float16)],
+    ids=["0-d", "NumPy number", "empty", "JAX array", "float16"],
+)
+def test_any_array_of_floats_is_an_input(given: Any) -> None:
+    report = check_operation(square(), given)
+    assert report, str(report)
+
+
+def test_a_number_of_python_has_no_dtype_that_could_be_wrong() -> None:
+    total = square(
+        forward=lambda x: float(np.sum(x)),
+        backward=lambda dout, x: dout * np.ones_like(x),
+        mirror=lambda x: jnp.sum(x),
+    )
+    for dtype in (np.float64, np.float32):
+        report = check_operation(total, x.astype(dtype))
+        assert report, str(report)
+
+
+def test_an_output_that_is_a_view_of_the_input_is_a_note() -> None:
+    transpose = square(forward=lambda x: x.T, backward=lambda dout, x: dout.T, mirror=lambda x: x.T)
+    report = check_operation(transpose)
+    assert report, str(report)
+    assert {row.output for row in report.notes()} == {"outputs are new arrays"}
+
+
+def test_examples_of_a_generator_can_be_checked_twice() -> None:
+    operation = square(examples=((x,) for _ in range(2)))
+    assert len(check_operation(operation).rows) == len(check_operation(operation).rows)
+
+
+def test_a_partial_function_can_be_an_operation() -> None:
+    double = functools.partial(np.multiply, 2.0)
+    operation = Operation(double, lambda dout, x: 2 * dout, lambda x: 2 * x, [(x,)], convention="inputs")
+    assert check_operation(operation)
+    assert operation.name == "partial"
+
+
 # --- findings and errors --------------------------------------------------------------------------------
 
 
@@ -247,6 +296,19 @@ def test_inputs_that_do_not_fit_are_one_clear_error() -> None:
         check_operation(softplus(mirror=lambda x, beta: x.no_such), x, 2.0)
     with pytest.raises(ValueError, match="no inputs and no examples"):
         check_operation(softplus(examples=()))
+    with pytest.raises(TypeError, match=r"an example is a ndarray, expected a tuple.*write \(x,\)"):
+        check_operation(square(examples=[x]))
+    with pytest.raises(TypeError, match=r"square: x has dtype complex128, expected float64"):
+        check_operation(square(), x.astype(complex))
+    with pytest.raises(ValueError, match=r"the mirror raised Tracer.{0,300}use jax.numpy where"):
+        check_operation(square(mirror=np.exp), x)
+
+
+def test_an_error_outside_the_users_code_is_not_placed_in_ours() -> None:
+    [row] = check_operation(square(backward=lambda dout: dout), contracts=False).failures()
+    assert "takes 1 positional argument but 2 were given." in row.finding
+    [row] = check_operation(square(backward=lambda dout, x: None), contracts=False).failures()
+    assert row.finding == "it is None, expected an array of shape (3, 4)."
 
 
 # --- in a test suite of one's own ------------------------------------------------------------------------

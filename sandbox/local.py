@@ -44,7 +44,8 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     answers are kept.
     """
     arrays = [np.asarray(x) for x in inputs]
-    if equation.axes:
+    if equation.axes:  # whose inputs are real numbers, whatever a wrong function handed on
+        arrays = [a if a.dtype.kind == "f" else a.astype(np.float64) for a in arrays]
         stack = np.broadcast_shapes(*(a.shape[:-2] for a in arrays))
         arrays = [np.broadcast_to(a, stack + a.shape[-2:]) for a in arrays]
     dtype = dtype_of(inputs)

@@ -26,7 +26,7 @@ import numpy as np
 from sandbox import network
 from sandbox.contracts import check_contracts
 from sandbox.equations import FUNCTIONS, Equation, Inputs, equation_of
-from sandbox.hooks import Call, Function, Recorder, copied, resolve
+from sandbox.hooks import Call, Function, Recorder, copied, place, resolve
 from sandbox.local import check_local
 from sandbox.model_equations import RATE, backward_equation, forward_equation, update_equation
 from sandbox.report import Report, Row
@@ -130,9 +130,9 @@ def check_model(
         rng = np.random.default_rng(0)
         dtheta = {f"d{k}": rng.standard_normal(x.shape).astype(x.dtype) for k, x in theta.items()}
         _attempt(bound["update_parameters"], copied(theta), dtheta, RATE)
-        unused = set(tested) - {call.function for call in recorder.calls}
-        for name, arguments in _arguments(AL, Y, caches).items():
-            if name in unused:
+        made = {(call.function, _activation(call.arguments)) for call in recorder.calls}
+        for name, arguments in _further_calls(caches):
+            if name in tested and (name, _activation(arguments)) not in made:
                 _attempt(bound[name], *copied(arguments))
     model = Model(X, Y, theta, AL, caches, forward, grads, tested)
     subjects = _contract_subjects(AL.dtype.name) if contracts else {}
@@ -184,20 +184,23 @@ def _drawn(dims: list[int], m: int, dtype: str, seed: int) -> tuple[dict[str, Ar
     return theta, rng.standard_normal((dims[0], m)).astype(dtype), Y
 
 
-def _arguments(AL: Array, Y: Array, caches: Any) -> dict[str, tuple[Any, ...]]:
-    """Something to call each inner function with, if the network at hand does not call it."""
-    (A_prev, W, b), Z = caches[-1]
+def _further_calls(caches: Any) -> list[tuple[str, tuple[Any, ...]]]:
+    """Something to call each inner function with, and each of its branches, where the network at hand
+    does not: a first layer, which has several units."""
+    linear_cache, Z = caches[0]
     dA = np.random.default_rng(0).standard_normal(Z.shape).astype(Z.dtype)
-    return {
-        "sigmoid": (Z,),
-        "relu": (Z,),
-        "linear_forward": (A_prev, W, b),
-        "linear_activation_forward": (A_prev, W, b, "sigmoid"),
-        "sigmoid_backward": (dA, Z),
-        "relu_backward": (dA, Z),
-        "linear_backward": (dA, (A_prev, W, b)),
-        "linear_activation_backward": (dA, ((A_prev, W, b), Z), "sigmoid"),
-    }
+    return [
+        ("linear_forward", linear_cache),
+        ("linear_backward", (dA, linear_cache)),
+        *((g, (Z,)) for g in ("relu", "sigmoid")),
+        *((f"{g}_backward", (dA, Z)) for g in ("relu", "sigmoid")),
+        *(("linear_activation_forward", (*linear_cache, g)) for g in ("relu", "sigmoid")),
+        *(("linear_activation_backward", (dA, (linear_cache, Z), g)) for g in ("relu", "sigmoid")),
+    ]
+
+
+def _activation(arguments: tuple[Any, ...]) -> str:
+    return next((x for x in arguments if isinstance(x, str)), "")
 
 
 def _attempt(function: Function, *arguments: Any) -> Any:
@@ -231,9 +234,9 @@ def _report(
     and the contracts at the inputs of `subjects`."""
     by_function: dict[str, list[Row]] = {name: [] for name in FUNCTIONS}
     calls = [_local(call, tested) for call in recorder.calls if not call.error]
-    raised = [_raised(call) for call in recorder.calls if call.error]
+    raised = _raised(recorder.calls)
     for call in recorder.calls:
-        if call.mutated and not subjects:  # else a contract says so
+        if call.mutated:
             finding = f"{call.mutated} was changed in place; work on a copy."
             row = Row(call.function, "contract", call.layer, "inputs unchanged", "FAIL", finding)
             by_function[call.function].append(row)
@@ -265,10 +268,33 @@ def _local(call: Call, tested: Mapping[str, Function]) -> Report:
     return check_local(equation, inputs, call.result, layer=call.layer, forward=forward)
 
 
-def _raised(call: Call) -> Row:
-    within = any(child.error for child in call.children)
-    finding = f"it did not finish: {call.error}." if within else f"it raised {call.error}."
-    return Row(call.function, "local", call.layer, "result", "FAIL", finding)
+def _raised(calls: list[Call]) -> list[Row]:
+    """Whose fault each exception is: of the innermost function that raised, unless `sandbox.network`'s
+    own does not take these arguments either; then of the one that called it so. Those that called the
+    function at fault did not finish."""
+    rows = []
+    for call in calls:
+        if not call.error or any(child.error for child in call.children):
+            continue
+        finding, fault = f"it raised {call.error}.", call
+        while fault.parent is not None and (misfit := _misfit(fault)):
+            finding = f"it called {fault.function} with something else than that takes: {misfit}."
+            fault = fault.parent
+        rows.append(Row(fault.function, "local", fault.layer, "result", "FAIL", finding))
+        caller = fault.parent
+        while caller is not None:
+            finding = f"it did not finish: {call.error}."
+            rows.append(Row(caller.function, "local", caller.layer, "result", "FAIL", finding))
+            caller = caller.parent
+    return rows
+
+
+def _misfit(call: Call) -> str:
+    try:
+        getattr(network, call.function)(*copied(call.arguments))
+    except Exception as error:  # of any kind, for arguments of any kind
+        return place(error).rstrip(".")
+    return ""
 
 
 def _contracts(
@@ -285,7 +311,7 @@ def _contract_subjects(dtype: str) -> dict[str, tuple[Equation, Inputs]]:
     """Each function's equation and inputs at which to ask for its contracts: those of a small network
     of fixed shapes, so that tracing is paid once."""
     rng = np.random.default_rng(0)
-    theta = network.initialize_parameters_deep([3, 4, 1], rng=rng, scheme="he", dtype=dtype)
+    theta = network.initialize_parameters_deep([3, 4, 4, 1], rng=rng, scheme="he", dtype=dtype)
     theta = {key: x + (0.1 * rng.standard_normal(x.shape)).astype(dtype) for key, x in theta.items()}
     X, Y = rng.standard_normal((3, 6)).astype(dtype), np.array([[0, 1, 1, 0, 1, 0]], dtype)
     recorder = Recorder({})
@@ -293,7 +319,9 @@ def _contract_subjects(dtype: str) -> dict[str, tuple[Equation, Inputs]]:
         AL, caches = bound["L_model_forward"](X, theta)
         bound["compute_cost"](AL, Y)
         bound["L_model_backward"](AL, Y, caches)
-        bound["sigmoid_backward"](AL - Y, caches[-1][1])
+        # Of several units, which the output layer has not.
+        bound["sigmoid"](caches[0][1])
+        bound["sigmoid_backward"](rng.standard_normal((4, 6)).astype(dtype), caches[0][1])
     keys, values = tuple(theta), tuple(theta.values())
     found = ((call.function, equation_of(call.function, call.arguments)) for call in recorder.calls)
     return {name: subject for name, subject in found if subject is not None} | {

@@ -55,7 +55,7 @@ def compare(
     """
     if type(computed) in (float, int):
         dtype = None  # a Python number has none, and takes on that of what it meets
-    given, computed = computed, np.asarray(computed)
+    given, computed = computed, _as_array(computed)
     g, sigma = expected.reference, expected.sigma
     row = Row(
         function, scope, layer, output, "FAIL", shape=computed.shape, dtype=str(computed.dtype),
@@ -112,6 +112,13 @@ def compare(
             "all entries overflow in this dtype." if np.isfinite(g).any() else "the reference is not finite."
         )
     return replace(row, verdict=verdict, finding=finding)
+
+
+def _as_array(value: Any) -> Array:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # rows of different lengths, say
+        return np.asarray(None)
 
 
 def _worst(computed: Array, g: Array, z: Array) -> tuple[Entry, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sandbox.equations import Equation, Inputs
+from sandbox.equations import FUNCTIONS, Equation, Inputs
 from sandbox.hooks import copied, difference, place
 from sandbox.local import compare_outputs, measured
 from sandbox.report import Row
@@ -59,7 +59,7 @@ def check_contracts(
             contract()
         except _BrokenError as broken:
             row = replace(row, verdict="note" if broken.note else "FAIL", finding=str(broken))
-        except Exception as error:  # whatever the tested code raises
+        except (Exception, SystemExit) as error:  # whatever the tested code raises
             row = replace(row, verdict="FAIL", finding=f"it raised {place(error)}.")
         if name == "stacks" and not stacks and row.verdict == "FAIL":
             finding = "it takes one network at a time, not a stack of them (which only a sweep needs)."
@@ -86,8 +86,12 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
         yield "NaN and infinity come through", s.not_finite
     if "m" in "".join(s.equation.axes):
         yield "one example", lambda: s.one("m", "one example")
-    if "n" in "".join(s.equation.axes):
-        yield "one unit", lambda: s.one("np", "one unit")
+    axes = "".join(s.equation.axes)
+    if "n" in axes:
+        one_layer = s.equation.axes.count("np") <= 1  # the units of one are the inputs of the next
+        yield "one unit", lambda: s.one("n" if one_layer else "np", "one unit")
+        if one_layer and "p" in axes:
+            yield "one input", lambda: s.one("p", "one input")
     if s.equation.axes and set(s.equation.axes) == {"nm"}:
         yield "Z = 0", s.zero
         yield "large |Z|", s.large
@@ -154,14 +158,20 @@ class _Subject:
                 # A view is what a transpose or an identity of one's own may well return.
                 raise _BrokenError(
                     f"{name} shares memory with an input: to change one changes the other.",
-                    note=not self.equation.axes,
+                    note=self.equation.function not in FUNCTIONS,
                 )
 
     def deterministic(self) -> None:
-        first = copied(self.call(self.inputs))  # it may be an object that later calls change
+        first = self.call(self.inputs)
+        before = copied(first)
         other = tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in self.inputs)
         self.call(other)
-        if where := difference(first, self.call(self.inputs), "result"):
+        if where := difference(before, first, "result"):
+            raise _BrokenError(
+                f"{where} of one call is changed by the next: is it an array or a dict that is kept and used "
+                "again? Make a new one in each call."
+            )
+        if where := difference(before, self.call(self.inputs), "result"):
             raise _BrokenError(
                 f"{where} differs between two calls with the same inputs (and another call between them): "
                 "is something random, or kept from an earlier call?"

@@ -71,7 +71,7 @@ def _wrong_axis(c: Array, g: Array, tolerance: Array, inputs: Mapping[str, Any])
     """The reference is a sum (or mean) of an input over one axis, and computed is that over another."""
     for name, value in inputs.items():
         x = np.asarray(value)
-        if x.ndim < 2 or x.dtype.kind != "f" or not np.isfinite(x).all():
+        if x.ndim < 2 or min(x.shape[-2:]) < 2 or x.dtype.kind != "f" or not np.isfinite(x).all():
             continue
         sums = {axis: np.sum(x, axis=axis, dtype=np.float64).ravel() for axis in (-1, -2)}
         factors = {axis: _factor(g.ravel(), total) for axis, total in sums.items()}
@@ -166,7 +166,10 @@ def _precision(c: Array, g: Array, dtype: Any) -> str:
     """float64 that is right to single precision only."""
     error = float(np.max(np.abs(c - g)))
     if dtype.itemsize == 8 and 2e-9 * _magnitude(g) < error < 1e-6 * _magnitude(g):
-        return "It agrees to single precision only: is something computed in float32?"
+        return (
+            "It agrees to 6 to 9 digits only: is something computed in float32, or rounded, or is a small "
+            "number (an epsilon) added?"
+        )
     return ""
 
 
@@ -198,7 +201,7 @@ def _added_input(c: Array, g: Array, tolerance: Array, inputs: Mapping[str, Any]
         if np.any(np.abs(k * x) > 10 * tolerance) and np.all(unexplained <= tolerance):
             if abs(k + 1) < 1e-3:
                 return f"It is the reference without {name}: is {name} left out?"
-            return f"It is the reference plus {k:.6g} times {name}: is another term of the cost added?"
+            return f"It is the reference plus {k:.6g} times {name}."
     return ""
 
 
@@ -220,7 +223,7 @@ def _location(c: Array, g: Array, tight: Array) -> str:
         return "The wrong entries are 0: a mask, a clip or an unwritten entry?"
     clipped = np.unique(np.abs(c[wrong]))
     if len(where) > 1 and len(clipped) == 1 and np.all(np.abs(g[wrong]) > clipped[0]):
-        return f"The wrong entries are all {clipped[0]:g} in magnitude: is the gradient clipped?"
+        return f"The wrong entries are all {clipped[0]:g} in magnitude: is it clipped?"
     return f"{len(where)} of {c.size} entries are wrong, the others right."
 
 

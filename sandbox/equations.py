@@ -37,7 +37,8 @@ class Equation:
         mistakes: (explanation, inputs or None) with which the reference gives what a mistake gives.
         forward: of a backward, the equation that it differentiates, by its inputs after the cotangents.
         factors: of a backward, the factor of each output by convention (1/m in dW), from the inputs.
-        elementwise, stacks: whether the function takes any shape; stacks of matrices.
+        differentiated: of a backward, for each output which of the forward's inputs it is the derivative by
+            (-1: none of them).
     """
 
     function: str

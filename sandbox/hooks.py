@@ -94,10 +94,10 @@ def resolve(functions: Mapping[str, Function] | ModuleType | str | Path | None) 
 
 
 def load_file(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own; its folder is importable while it runs.
+    """Run a Python file as a module of its own; its folder becomes importable, as that of a script is.
 
     Raises:
-        ValueError: it is not a Python file, or running it raises.
+        ValueError: it is not a Python file, or running it raises or exits.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.exists():
@@ -105,15 +105,20 @@ def load_file(path: Path) -> ModuleType:
     if not path.is_file() or spec is None or spec.loader is None:
         raise ValueError(f"{path} is not a Python file; give the path of a .py file.")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    known = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module  # where dataclasses, for one, look for it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"running {path} raised {place(error)}; correct the file and check again."
         ) from error
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        if known is not None:
+            sys.modules[path.stem] = known
     return module
 
 
@@ -189,7 +194,7 @@ class Recorder:
                 result = function()
             call.result, call.finished = copied(result), True
             return result
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             call.error = place(error)
             raise
         finally:

@@ -114,7 +114,12 @@ def _broadcast(array: Any, shape: tuple[int, ...]) -> Any:
 def _mistakes(equation: Equation, inputs: Inputs, k: int) -> Iterator[tuple[str, Array]]:
     right = measured(equation, inputs).outputs
     for i, name in enumerate(equation.outputs):
-        if i != k:
+        if i != k and "cache" in equation.outputs[k] + name:
+            yield (
+                f"It is what {name} should be: is the other cached, or changed in place?",
+                right[i].reference,
+            )
+        elif i != k:
             yield f"It is what {name} should be: are two outputs swapped?", right[i].reference
     for text, wrong in equation.mistakes(*inputs):
         yield text, measured(equation, wrong).outputs[k].reference
@@ -130,7 +135,11 @@ def check_local(
 ) -> Report:
     """Rows of one call. With `forward`, the tested forward function, a wrong gradient is put to the
     third oracle, which says whether the backward or the mirror is wrong."""
-    noise = measured(equation, inputs)
+    try:
+        noise = measured(equation, inputs)
+    except (TypeError, ValueError):  # what it was handed does not fit its equation: another's fault
+        finding = "the mirror does not take what this function was handed."
+        return Report((Row(equation.function, "local", layer, "result", "not compared", finding),))
     rows = compare_outputs(equation, result, noise, inputs, layer=layer)
     primal = equation.forward
     if forward is not None and primal is not None:

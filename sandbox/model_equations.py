@@ -94,7 +94,8 @@ def update_equation(keys: tuple[str, ...]) -> Equation:
     count = len(keys)
 
     def pack(*inputs: Any) -> Inputs:
-        gradients = {f"d{key}": x for key, x in zip(keys, inputs[count:], strict=True)}
+        # With a dA0, as L_model_backward returns one.
+        gradients = {"dA0": inputs[0], **{f"d{key}": x for key, x in zip(keys, inputs[count:], strict=True)}}
         return dict(zip(keys, inputs[:count], strict=True)), gradients, RATE
 
     def unpack_parameters(result: Any) -> Inputs:

@@ -211,7 +211,7 @@ def _attempted(
     try:
         with np.errstate(all="ignore"):
             result = function(*copied(equation.pack(*inputs)))
-    except Exception as error:  # whatever the tested code raises
+    except (Exception, SystemExit) as error:  # whatever the tested code raises
         row = Row(equation.function, "local", None, "result", "FAIL", f"it raised {place(error)}.")
         return Report((row,))
     return check_local(equation, inputs, result, forward=forward)

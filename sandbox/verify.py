@@ -35,6 +35,9 @@ from sandbox.typing import Activation, Array, ArrayLike, Cache, LinearCache
 from sandbox.validation import as_matrix, as_targets, check_caches, unpack
 from sandbox.wiring import Failed, Model, model_report
 
+Subjects = Mapping[str, list[tuple[Equation, Inputs]]]
+SEED = 20_240_301  # of cotangents and gradients of the check's own
+
 Functions = Mapping[str, Function] | ModuleType | str | Path | None
 
 
@@ -89,7 +92,7 @@ def _check_one(name: str, function: Function, arguments: tuple[Any, ...]) -> Rep
     with recorder.bound() as bound, np.errstate(all="ignore"):
         _attempt(bound[name], *arguments)
     subject = equation_of(name, arguments)
-    return _report(recorder, None, {name: function}, {name: subject} if subject else {})
+    return _report(recorder, None, {name: function}, {name: [subject]} if subject else {})
 
 
 def check_model(
@@ -124,12 +127,10 @@ def check_model(
         if _well_formed(forward, AL, caches):
             AL, caches = forward
         if np.isfinite(AL).all() and AL.min() >= 0 and AL.max() <= 1:
-            _attempt(bound["compute_cost"], AL, Y)
+            _attempt(bound["compute_cost"], *copied((AL, Y)))
         given = copied((AL, Y, caches))
         grads = _attempt(bound["L_model_backward"], *given)
-        rng = np.random.default_rng(0)
-        dtheta = {f"d{k}": rng.standard_normal(x.shape).astype(x.dtype) for k, x in theta.items()}
-        _attempt(bound["update_parameters"], copied(theta), dtheta, RATE)
+        _attempt(bound["update_parameters"], copied(theta), _some_gradients(theta), RATE)
         made = {(call.function, _activation(call.arguments)) for call in recorder.calls}
         for name, arguments in _further_calls(caches):
             if name in tested and (name, _activation(arguments)) not in made:
@@ -184,11 +185,22 @@ def _drawn(dims: list[int], m: int, dtype: str, seed: int) -> tuple[dict[str, Ar
     return theta, rng.standard_normal((dims[0], m)).astype(dtype), Y
 
 
+def _some_gradients(theta: Mapping[str, Array]) -> dict[str, Array]:
+    """As L_model_backward's, of many sizes, with a dA0, which an update has no use for. Not of the seed 0,
+    with which parameters may well have been drawn: they would be proportional."""
+    rng = np.random.default_rng(SEED)
+    gradients = {
+        f"d{key}": (rng.standard_normal(x.shape) * 1000 ** rng.uniform(-1, 1, x.shape)).astype(x.dtype)
+        for key, x in theta.items()
+    }
+    return {"dA0": np.ones_like(theta["W1"]), **gradients}
+
+
 def _further_calls(caches: Any) -> list[tuple[str, tuple[Any, ...]]]:
     """Something to call each inner function with, and each of its branches, where the network at hand
     does not: a first layer, which has several units."""
     linear_cache, Z = caches[0]
-    dA = np.random.default_rng(0).standard_normal(Z.shape).astype(Z.dtype)
+    dA = np.random.default_rng(SEED).standard_normal(Z.shape).astype(Z.dtype)
     return [
         ("linear_forward", linear_cache),
         ("linear_backward", (dA, linear_cache)),
@@ -206,7 +218,7 @@ def _activation(arguments: tuple[Any, ...]) -> str:
 def _attempt(function: Function, *arguments: Any) -> Any:
     try:
         return function(*arguments)
-    except Exception:  # recorded with its place by the hooks
+    except (Exception, SystemExit):  # recorded with its place by the hooks
         return Failed()
 
 
@@ -228,7 +240,7 @@ def _report(
     recorder: Recorder,
     whole: Report | None,
     tested: Mapping[str, Function],
-    subjects: Mapping[str, tuple[Equation, Inputs]],
+    subjects: Subjects,
 ) -> Report:
     """All rows, those of inner functions first: of each call, of the `whole` network if there is one,
     and the contracts at the inputs of `subjects`."""
@@ -249,8 +261,8 @@ def _report(
         by_function[row.function].append(row)
     # Contracts come last: at other inputs than the given ones most fail for the same reason.
     for name, function in tested.items():
-        if name in subjects:
-            by_function[name] += _contracts(name, function, *subjects[name], by_function[name])
+        for subject in subjects.get(name, ()):
+            by_function[name] += _contracts(name, function, *subject, by_function[name])
     rows = [row for name in FUNCTIONS for row in by_function[name]] + (raised if explained else [])
     rows.sort(key=lambda row: row.scope == "end to end")
     measured = calls if whole is None else [whole]  # a kink of the whole network is met in several calls
@@ -307,9 +319,9 @@ def _contracts(
 
 
 @lru_cache(maxsize=2)
-def _contract_subjects(dtype: str) -> dict[str, tuple[Equation, Inputs]]:
-    """Each function's equation and inputs at which to ask for its contracts: those of a small network
-    of fixed shapes, so that tracing is paid once."""
+def _contract_subjects(dtype: str) -> Subjects:
+    """Each function's equations and inputs at which to ask for its contracts: those of a small network
+    of fixed shapes, so that tracing is paid once. One for each activation."""
     rng = np.random.default_rng(0)
     theta = network.initialize_parameters_deep([3, 4, 4, 1], rng=rng, scheme="he", dtype=dtype)
     theta = {key: x + (0.1 * rng.standard_normal(x.shape)).astype(dtype) for key, x in theta.items()}
@@ -318,14 +330,18 @@ def _contract_subjects(dtype: str) -> dict[str, tuple[Equation, Inputs]]:
     with recorder.bound() as bound:
         AL, caches = bound["L_model_forward"](X, theta)
         bound["compute_cost"](AL, Y)
-        bound["L_model_backward"](AL, Y, caches)
-        # Of several units, which the output layer has not.
-        bound["sigmoid"](caches[0][1])
-        bound["sigmoid_backward"](rng.standard_normal((4, 6)).astype(dtype), caches[0][1])
-    keys, values = tuple(theta), tuple(theta.values())
-    found = ((call.function, equation_of(call.function, call.arguments)) for call in recorder.calls)
-    return {name: subject for name, subject in found if subject is not None} | {
-        "L_model_forward": (forward_equation(keys), (X, *values)),
-        "L_model_backward": (backward_equation(keys), (X, Y, *values)),
-        "update_parameters": (update_equation(keys), (*values, *(x * x.dtype.type(0.5) for x in values))),
+        for name, arguments in _further_calls(caches):
+            bound[name](*arguments)
+    subjects: dict[tuple[str, str], tuple[Equation, Inputs]] = {}
+    for call in recorder.calls:
+        if subject := equation_of(call.function, call.arguments):
+            subjects[call.function, _activation(call.arguments)] = subject
+    keys, values, gradients = tuple(theta), tuple(theta.values()), _some_gradients(theta)
+    return {
+        name: [subject for (function, _), subject in subjects.items() if function == name]
+        for name in FUNCTIONS
+    } | {
+        "L_model_forward": [(forward_equation(keys), (X, *values))],
+        "L_model_backward": [(backward_equation(keys), (X, Y, *values))],
+        "update_parameters": [(update_equation(keys), (*values, *(gradients[f"d{key}"] for key in keys)))],
     }

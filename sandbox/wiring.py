@@ -81,7 +81,8 @@ def model_report(model: Model, recorder: Recorder) -> Report:
     update = top["update_parameters"]
     if update.finished:
         equation = update_equation(model.keys)
-        inputs = (*update.arguments[0].values(), *update.arguments[1].values())
+        theta, gradients, _ = update.arguments
+        inputs = (*theta.values(), *(gradients[f"d{key}"] for key in theta))
         rows += compare_outputs(equation, update.result, measured(equation, inputs), inputs)
     noise = measured(backward_equation(model.keys), model.inputs)
     return Report(tuple(rows), noise.kinks, noise.unknown)

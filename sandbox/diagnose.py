@@ -175,7 +175,7 @@ def _precision(c: Array, g: Array, dtype: Any) -> str:
 
 def _sizes(inputs: Mapping[str, Any]) -> list[tuple[int, str]]:
     """The numbers that a factor is often made of: the number of examples m, then the sizes of axes."""
-    sizes = [(int(inputs["m"]), "m")] if "m" in inputs else []
+    sizes = [(int(inputs["m"]), "m")] if np.ndim(inputs.get("m", ())) == 0 else []
     for name, value in inputs.items():
         sizes += [
             (n, f"{name}.shape[{axis}]") for axis, n in enumerate(np.shape(value)) if n > 1 and name != "m"

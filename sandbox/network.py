@@ -385,12 +385,11 @@ def _output_dZ(AL: Array, Y: Array, ZL: Array) -> Array:
     """dZ[L] = dAL * g'(Z[L]), of the summed loss.
 
     With AL = sigmoid(Z) this is AL - Y = (1 - Y) sigmoid(Z) - Y sigmoid(-Z); the latter form has no
-    cancellation. "Is the sigmoid" allows for another implementation's rounding.
+    cancellation. "Is the sigmoid" allows for another implementation's rounding, (1 + tanh(Z/2)) / 2 say.
     """
     S, S_complement = sigmoid(ZL)[0], sigmoid(-ZL)[0]
     dZ = (1 - Y) * S - Y * S_complement
-    limits = np.finfo(S.dtype)
-    own = np.abs(AL - S) > 8 * limits.eps * S + limits.tiny
+    own = np.abs(AL - S) > 8 * np.finfo(S.dtype).eps
     if own.any():
         a = np.where(own, AL, 0.5)  # 0.5 stands in where the formula is not used, lest it divide by 0
         dAL = -(Y / a - (1 - Y) / (1 - a))

@@ -8,7 +8,11 @@ in the tested dtype has. The root mean square of the K deviations from g is sigm
 What one primitive contributes, as a standard deviation, with u the unit roundoff (2^-24 for
 float32, 2^-53 for float64):
 
-* + - * / sqrt: u |y|; elementary functions: a few u |y| (libraries are not correctly rounded).
+* An input: u |x|, because code is as good as one can ask for if it gives what belongs to inputs that round
+  to the same numbers (backward stability; Higham, *Accuracy and Stability of Numerical Algorithms*, 2002,
+  section 1.5). A textbook formula for the gradient of a batch normalisation, say, is no better than that.
+* + - * / sqrt: u |y|; elementary functions: a few u |y| (libraries are not correctly rounded). Nothing
+  where numbers that depend on no input give a short one exactly, as (n - 1) / 2 does.
 * Sums, products of matrices and convolutions: see `sandbox.sums`. Equal numbers in an elementwise
   operation are rounded alike.
 * Data movement, comparisons, max and select: nothing.
@@ -19,6 +23,9 @@ float32, 2^-53 for float64):
 * Below the smallest normal number the absolute error is up to that number, because many kernels flush
   subnormal numbers to 0; above the largest number the sample becomes infinite, as the tested computation
   does.
+
+An output as a whole has a rounding of u max |g|, over each matrix of a stack: 1 - A where A is near 1, or
+(1 + tanh(Z/2)) / 2 for a sigmoid near 0, are right in this sense only, and are right.
 
 A comparison is decided with the deviation of its operands enlarged T = 8 times, in each sample:
 whichever way rounding may turn it, some samples turn it so, and sigma covers both branches.
@@ -36,8 +43,8 @@ import numpy as np
 from jax.extend import core
 
 from sandbox.primitives import (
-    ABSOLUTE,
     COMPARISONS,
+    DECISIONS,
     EXACT,
     NUMPY,
     ROUNDED,
@@ -46,13 +53,18 @@ from sandbox.primitives import (
     patches,
     unpatched,
 )
-from sandbox.sums import Precision, of_products, of_sum
+from sandbox.sums import Precision, nearly_equal, of_products, of_running_sum, of_sum
 from sandbox.typing import Array
 
 K = 32
 SEED = 20_240_229
 ENLARGED = 8.0
 SPARE = 100  # steps that a sample of a loop may take after the reference has ended
+ACCUMULATED = {
+    "cumsum", "cumprod", "cumlogsumexp", "reduce_prod", "reduce_window_sum", "scatter-add",
+    "select_and_scatter_add",
+}  # fmt: skip
+SHORT = {"add", "sub", "mul", "div", "integer_pow", "square", "sqrt"}  # whose short results are exact
 MEMORY = 1 << 30  # bytes that the samples of one evaluation may take
 
 
@@ -92,7 +104,9 @@ def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Arra
     """
     leaves, structure = jax.tree.flatten(arguments)
     arrays = [np.asarray(leaf) for leaf in leaves]
-    arrays = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in arrays]
+    # JAX divides whole numbers of 8 bits in float32.
+    wide = {"f": np.float64, "i": np.int64, "u": np.int64}
+    arrays = [array.astype(wide.get(array.dtype.kind, array.dtype)) for array in arrays]
     shapes = tuple((array.shape, array.dtype.name) for array in arrays)
     return _traced(function, structure, shapes), arrays
 
@@ -102,7 +116,7 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
 
     Args:
         function: written in JAX; its result's leaves are the outputs.
-        arguments: taken as exact.
+        arguments: taken as rounded to `dtype`.
         dtype: of the tested computation, float32 or float64.
         samples: K, the degrees of freedom of sigma.
     """
@@ -116,7 +130,8 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
     with np.errstate(all="ignore"), jax.enable_x64(True):
         while done < samples:
             evaluator.samples = min(chunk, samples - done)
-            values = evaluator.run(closed.jaxpr, closed.consts, arrays)
+            inputs = [evaluator.of_input(a) for a in arrays]
+            values = evaluator.run(closed.jaxpr, closed.consts, inputs)
             sampled = [
                 np.ndim(v) > var.aval.ndim for v, var in zip(values, closed.jaxpr.outvars, strict=True)
             ]
@@ -129,7 +144,11 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
             ]
             done += evaluator.samples
         outputs = tuple(
-            Measured(g, np.hypot(total / np.sqrt(samples), evaluator.precision.floor(g)), evaluator.overflow)
+            Measured(
+                g,
+                np.hypot(total / np.sqrt(samples), evaluator.precision.floor(_largest(g))),
+                evaluator.overflow,
+            )
             for g, total in zip(references, deviations, strict=True)
         )
     return Noise(outputs, tuple(sorted(evaluator.unknown)), evaluator.kinks)
@@ -157,11 +176,19 @@ class _Evaluator:
             return array
         return np.asarray(np.broadcast_to(array, (self.samples + 1, *array.shape)))
 
-    def perturbed(self, value: Array, ndim: int, deviation: Array) -> Array:
+    def of_input(self, value: Array) -> Array:
+        if value.dtype.kind != "f":
+            return value
+        # Numbers that are equal stay equal: the ties of a maximum, say.
+        return self.perturbed(value, value.ndim, self.precision.floor(value), tied=True)
+
+    def perturbed(self, value: Array, ndim: int, deviation: Array, *, tied: bool = False) -> Array:
         """`value` with uniform errors of the given standard deviation in all samples but the reference;
-        an infinite one stands for an overflow."""
+        an infinite one stands for an overflow. If tied, equal numbers err alike; they do so in any case if
+        some that are neighbours are equal."""
         if value.dtype.kind == "c":
-            real, imaginary = (self.perturbed(part, ndim, deviation) for part in (value.real, value.imag))
+            parts = (value.real, value.imag)
+            real, imaginary = (self.perturbed(part, ndim, deviation, tied=tied) for part in parts)
             return np.asarray(real + 1j * imaginary)
         largest = self.precision.largest
         safe = value.size == 0 or (value.max() <= largest and value.min() >= -largest)
@@ -170,7 +197,7 @@ class _Evaluator:
             return value
         batched = self.batch(value, ndim)
         stored = batched[0].astype(self.dtype, copy=False)
-        tied = _has_neighbours_equal(stored)
+        tied = tied or _has_neighbours_equal(stored)
         noise = self.uniform(stored, tied)
         deviation = np.sqrt(12) * deviation  # the variance of a uniform number of width 1 is 1/12
         y = np.empty(batched.shape)
@@ -228,7 +255,7 @@ class _Evaluator:
         name, params = eqn.primitive.name, eqn.params
         for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
             inner = params.get(key)
-            if inner is not None and name not in ("scan", "while", "cond", "reduce_window"):
+            if inner is not None and name not in ("scan", "while", "cond", "reduce", "reduce_window"):
                 closed = inner if hasattr(inner, "consts") else None
                 return self.run(inner.jaxpr if closed else inner, closed.consts if closed else (), values)
         ndims = [v.aval.ndim for v in eqn.invars]
@@ -242,35 +269,32 @@ class _Evaluator:
             # Align before comparing: the operands of a comparison have one shape, or are scalars.
             x, y = (self.enlarged(np.asarray(v), n) for v, n in zip(values, ndims, strict=True))
             x, y = self.aligned([x, y], ndims, ndim)
-            decided = COMPARISONS[name](x, y)
-            if decided.ndim > ndim:
-                self.kinks += int(np.count_nonzero((decided[1:] != decided[:1]).any(axis=0)))
-            return [decided]
+            return [self.decided("eq", COMPARISONS[name](x, y), ndim)]
         if name == "dot_general":
             return [self.dot_general(values, ndims, params, ndim)]
         if name == "conv_general_dilated":
             return [self.convolution(values, ndims, params, ndim)]
         if name == "reduce_sum":
             return [self.reduce_sum(np.asarray(values[0]), ndims[0], params["axes"])]
-        if name in ("cumsum", "cumprod", "cumlogsumexp", "reduce_prod", "reduce_window_sum", "scatter-add"):
+        if name in ACCUMULATED:
             return [self.accumulated(eqn, values, ndims)]
-        if name in NUMPY:
+        if name in NUMPY and not (name == "div" and np.asarray(values[0]).dtype.kind in "iu"):
             operands = self.aligned([np.asarray(v) for v in values], ndims, ndim)
             result = NUMPY[name](*operands)
         else:
             by_numpy = moved(name, values, ndims, params)
-            known = name in EXACT or name in ROUNDED or name in ABSOLUTE
+            known = name in EXACT or name in ROUNDED
             if by_numpy is not None:
                 results = [by_numpy]
             else:
                 results = self.by_jax(eqn, values if known else self.backward_stable(values, ndims), ndims)
             if name in EXACT:
-                return results
+                return [self.decided(name, r, v.aval.ndim) for r, v in zip(results, eqn.outvars, strict=True)]
             if not known:
                 self.unknown.add(name)
             return [self.rounded(name, r, v.aval.ndim) for r, v in zip(results, eqn.outvars, strict=True)]
         if name in EXACT or result.dtype.kind not in "fc":
-            return [result]
+            return [self.decided(name, result, ndim)]
         if name in ("add", "sub", "add_any") and any(not np.any(v) for v in operands):
             return [result]  # x + 0 is exact
         if name in ("exp", "mul", "div"):
@@ -285,10 +309,21 @@ class _Evaluator:
     def rounded(self, name: str, result: Array, ndim: int) -> Array:
         if result.dtype.kind not in "fc":
             return result
-        y = np.abs(self.reference(result, ndim))
-        scale = np.maximum(y, 1.0) if name in ABSOLUTE else y
-        units = ABSOLUTE.get(name) or ROUNDED.get(name, 1.0)
-        return self.perturbed(result, ndim, units * self.precision.floor(scale))
+        y = self.reference(result, ndim)
+        deviation = ROUNDED.get(name, 1.0) * self.precision.floor(y)
+        if (
+            result.ndim == ndim
+            and result.dtype.kind == "f"
+            and name in ("add", "sub", "mul", "div", "integer_pow", "square", "sqrt")
+        ):
+            deviation = np.where(self.precision.is_short(y), 0.0, deviation)
+        return self.perturbed(result, ndim, deviation)
+
+    def decided(self, name: str, result: Array, ndim: int) -> Array:
+        """The result; counted are the decisions that differ between the samples."""
+        if name in DECISIONS and result.ndim > ndim:
+            self.kinks += int(np.count_nonzero((result[1:] != result[:1]).any(axis=0)))
+        return result
 
     def backward_stable(self, values: list[Any], ndims: list[int]) -> list[Any]:
         """Operands that are each off by u sqrt(k) |x|, k the length of the longest axis of all."""
@@ -317,15 +352,24 @@ class _Evaluator:
         def bind(*operands: Any) -> Any:
             return eqn.primitive.bind(*operands, **eqn.params)
 
-        function = jax.vmap(bind, in_axes=[0 if s else None for s in sampled]) if any(sampled) else bind
-        results = function(*values)
+        if not any(sampled):
+            results = bind(*values)
+        else:
+            try:
+                results = jax.vmap(bind, in_axes=[0 if s else None for s in sampled])(*values)
+            except NotImplementedError:  # a primitive that JAX cannot vectorise
+                each = [
+                    bind(*(v[i] if s else v for v, s in zip(values, sampled, strict=True)))
+                    for i in range(self.samples + 1)
+                ]
+                results = jax.tree.map(lambda *xs: np.stack(xs), *each)
         return [np.asarray(r) for r in (results if eqn.primitive.multiple_results else [results])]
 
     def reduce_sum(self, x: Array, ndim: int, axes: tuple[int, ...]) -> Array:
         shift = x.ndim - ndim
         y = np.sum(x, axis=tuple(a + shift for a in axes))
         terms = np.moveaxis(self.reference(x, ndim), axes, range(len(axes)))
-        terms = terms.reshape(-1, *terms.shape[len(axes) :])
+        terms = terms.reshape(int(np.prod(terms.shape[: len(axes)])), *terms.shape[len(axes) :])
         if y.dtype.kind not in "fc" or len(terms) == 0:
             return np.asarray(y)
         deviation = of_sum(_real(terms), self.precision)
@@ -344,6 +388,8 @@ class _Evaluator:
             if a not in taken
         )
         product = x @ y
+        if product.dtype.kind not in "fc":
+            return np.asarray(product.reshape(product.shape[: product.ndim - 3] + batch + free))
         deviation = of_products(_real(self.reference(x, 3)), _real(self.reference(y, 3)), self.precision)
         product = product.reshape(product.shape[: product.ndim - 3] + batch + free)
         return self.perturbed(product, ndim, deviation.reshape(batch + free))
@@ -362,21 +408,30 @@ class _Evaluator:
             return np.asarray(result)
         y = self.reference(result, ndim)
         exact = [self.reference(v, n) for v, n in zip(values, ndims, strict=True)]
-        magnitudes = [np.abs(v) if v.dtype.kind == "f" else v for v in exact]
-        if name == "cumsum":  # entry j has made the roundings of the partial sums up to j
-            order = slice(None, None, -1) if params["reverse"] else slice(None)
-            squares = np.moveaxis(y**2, params["axis"], 0)[order]
-            deviation = np.sqrt(np.moveaxis(np.cumsum(squares, axis=0)[order], 0, params["axis"]))
-        elif name in ("cumprod", "reduce_prod", "cumlogsumexp"):
+        if name in ("cumprod", "reduce_prod", "cumlogsumexp"):
             k = exact[0].size if name == "reduce_prod" else exact[0].shape[params["axis"]]
             relative = np.abs(y) if name != "cumlogsumexp" else 1 + 2 * np.abs(y)
             deviation = np.sqrt(k) * relative
+        elif name == "cumsum":  # entry j has made the roundings of the partial sums up to j
+            axis, order = params["axis"], slice(None, None, -1 if params["reverse"] else 1)
+            terms, partials = np.moveaxis(exact[0], axis, 0)[order], np.moveaxis(y, axis, 0)[order]
+            deviation = of_running_sum(terms, partials, self.precision.u)
+            deviation = np.moveaxis(deviation[order], 0, axis)
         else:
-            # All partial sums are at most sum_j |t_j|; there are as many as terms.
-            [bound] = self.by_jax(eqn, magnitudes, ndims)
-            ones = [np.ones_like(v) if v.dtype.kind == "f" else v for v in exact]
-            [count] = self.by_jax(eqn, ones, ndims)
-            deviation = np.sqrt(np.maximum(count - 1, 0)) * bound
+            # All partial sums are at most sum_j |t_j|; there are as many as terms. (What a pooling selects by
+            # is not a term.)
+            terms = exact[-1] if name == "scatter-add" else exact[0]
+            floats = [v.dtype.kind == "f" for v in exact]
+            if name == "select_and_scatter_add":
+                floats[1] = False
+            [bound] = self.by_jax(
+                eqn, [np.abs(v) if f else v for v, f in zip(exact, floats, strict=True)], ndims
+            )
+            [count] = self.by_jax(
+                eqn, [np.ones_like(v) if f else v for v, f in zip(exact, floats, strict=True)], ndims
+            )
+            alike = float(np.max(nearly_equal(terms.reshape(-1, 1), self.precision.u), initial=1.0))
+            deviation = np.sqrt(np.maximum(count - 1, 0) * np.clip(count, 1, alike)) * bound
         return self.perturbed(
             result, ndim, self.precision.u * deviation + np.where(y != 0, self.precision.underflow, 0.0)
         )
@@ -449,6 +504,12 @@ class _Evaluator:
         """For each sample the option of its index."""
         stacked = np.stack([self.batch(option, ndim) for option in options])
         return np.asarray(stacked[index.astype(int), np.arange(self.samples + 1)])
+
+
+def _largest(g: Array) -> Array:
+    """The largest finite magnitude of each matrix of a stack, or of all of a smaller array."""
+    axes = tuple(range(max(g.ndim - 2, 0), g.ndim))
+    return np.asarray(np.max(np.abs(g), axis=axes, keepdims=True, where=np.isfinite(g), initial=0.0))
 
 
 def _real(terms: Array) -> Array:

@@ -7,7 +7,10 @@ independent roundings (Higham and Mary 2019); pairwise and blocked sums err less
 u sqrt(log2(k+1) sum t_j^2) is smaller than the rounding of the final addition alone when the terms
 have one sign, so it is not used. The partial sums are taken in blocks, in the order of the data:
 with l = k/B terms in block b, sum_j S_j^2 ~ l (S_{b-1}^2 + S_{b-1} S_b + S_b^2) / 3 + l sum t_j^2 / 6.
-Nearly equal terms are rounded alike, and their errors add up: see `_alike`.
+Vector instructions add every 2nd, 4th, 8th, ... term in a lane of its own. Where signs alternate, as those
+of dZ do when the labels do, a lane's sums grow though those in the order of the data do not: with the sums
+T_b of 8 lanes, sum_j S_j^2 ~ (k/8) sum_b T_b^2 / 3. The larger of the two is taken. Nearly equal terms are
+rounded alike, and their errors add up: see `nearly_equal`.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 from sandbox.typing import Array
 
 BLOCKS = 8
+LANES = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,13 @@ class Precision:
         limits = np.finfo(dtype)
         return Precision(float(limits.eps) / 2, float(limits.tiny), float(limits.max))
 
+    def is_short(self, y: Array) -> Array:
+        """Whether numbers have at most half the digits of the dtype. A result of exact numbers that does is
+        exact, but for a chance of about sqrt(u)."""
+        mantissa, _ = np.frexp(y)
+        scaled = np.ldexp(mantissa, round(-np.log2(self.u)) // 2)
+        return np.asarray(scaled == np.floor(scaled))
+
     def floor(self, y: Array) -> Array:
         """The rounding of one stored value: u |y|, or what underflow leaves of it."""
         magnitude = np.abs(y)
@@ -47,8 +58,18 @@ def of_sum(terms: Array, precision: Precision) -> Array:
     """The standard deviation of the sum of (k, ...) terms over the first axis."""
     scale = _scale(terms, 0)
     partials = np.add.reduceat(terms, _borders(len(terms))[:-1], axis=0)
+    lanes = np.stack([np.sum(terms[l::LANES], axis=0) for l in range(LANES)])
     squares = np.sum((terms / scale) ** 2, axis=0)
-    return _summation(partials, squares, _alike(terms, precision.u), len(terms), scale[0], precision)
+    alike = nearly_equal(terms, precision.u)
+    return _summation(partials, lanes, squares, alike, len(terms), scale[0], precision)
+
+
+def of_running_sum(terms: Array, partials: Array, u: float) -> Array:
+    """The same of the running sums of (k, ...) terms, added one by one: entry j has made the roundings of
+    the partial sums up to j."""
+    count = np.arange(1, len(terms) + 1).reshape(-1, *(1,) * (terms.ndim - 1))
+    alike = np.minimum(nearly_equal(terms, u), count)
+    return np.asarray(np.sqrt(np.cumsum(partials**2, axis=0) * alike))
 
 
 def of_products(x: Array, y: Array, precision: Precision) -> Array:
@@ -57,35 +78,40 @@ def of_products(x: Array, y: Array, precision: Precision) -> Array:
     if k == 0:
         return np.zeros((*x.shape[:-1], y.shape[-1]))
     partials = np.stack([x[..., a:b] @ y[..., a:b, :] for a, b in itertools.pairwise(_borders(k))])
+    lanes = np.stack([x[..., l::LANES] @ y[..., l::LANES, :] for l in range(LANES)])
     scale_x, scale_y = _scale(x, -1), _scale(y, -2)
     squares = (x / scale_x) ** 2 @ (y / scale_y) ** 2
     # A product that underflows leaves no trace in the squares, but is a rounding error.
     nonzero = (x != 0).astype(float) @ (y != 0).astype(float) > 0
     squares = np.where(nonzero, np.maximum(squares, np.finfo(float).tiny), 0.0)
     # Terms are alike only where both factors are.
-    rows = _alike(np.moveaxis(x, -1, 0), precision.u)[..., :, None]
-    columns = _alike(np.moveaxis(y, -2, 0), precision.u)[..., None, :]
-    return _summation(partials, squares, np.minimum(rows, columns), k, scale_x * scale_y, precision)
+    rows = nearly_equal(np.moveaxis(x, -1, 0), precision.u)[..., :, None]
+    columns = nearly_equal(np.moveaxis(y, -2, 0), precision.u)[..., None, :]
+    alike = np.minimum(rows, columns)
+    return _summation(partials, lanes, squares, alike, k, scale_x * scale_y, precision)
 
 
 def _summation(
-    partials: Array, squares: Array, alike: Array, k: int, scale: Array, precision: Precision
+    partials: Array, lanes: Array, squares: Array, alike: Array, k: int, scale: Array, precision: Precision
 ) -> Array:
     """The standard deviation of a sum of k terms.
 
     Args:
-        partials: the B block sums, (B, ...). squares: the sum of squares of the terms divided by
-            `scale`, which keeps them from overflow and underflow.
-        alike: by how much nearly equal terms raise the variance of the roundings (see `_alike`).
+        partials: the B block sums, (B, ...). lanes: the sums of every 8th term, (8, ...).
+        squares: the sum of squares of the terms divided by `scale`, which keeps them from overflow and
+            underflow.
+        alike: by how much nearly equal terms raise the variance of the roundings (see `nearly_equal`).
     """
     S = np.cumsum(partials, axis=0)
     total = S[-1].copy()
     S /= np.maximum(scale, np.finfo(float).tiny)
+    T = lanes / np.maximum(scale, np.finfo(float).tiny)
     block = k / len(partials)
     # sum_b (S_{b-1}^2 + S_{b-1} S_b + S_b^2), with S_0 = 0
     areas = 2 * np.einsum("b...,b...->...", S, S) - S[-1] ** 2
     areas += np.einsum("b...,b...->...", S[:-1], S[1:])
-    variance = block * areas / 3 + (block / 6 + 1) * squares
+    areas = np.maximum(block * areas, k / LANES * np.einsum("b...,b...->...", T, T))
+    variance = areas / 3 + (block / 6 + 1) * squares
     deviation = precision.u * np.sqrt(variance * alike) * scale
     # Each of the k terms may underflow. Where even the squares
     # underflow, the rounding of the result is what is left.
@@ -95,7 +121,7 @@ def _summation(
     return np.where(np.sqrt(k * squares) * scale > precision.largest, np.inf, deviation)
 
 
-def _alike(terms: Array, u: float) -> Array:
+def nearly_equal(terms: Array, u: float) -> Array:
     """sum_c n_c^2 / sum_c n_c over the clusters c of nearly equal terms along the first axis, at least 1.
 
     S_j lies on the grid of ulp(S_j), so that rounding S_j + t errs by a function of t alone: terms that

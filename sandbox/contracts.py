@@ -15,7 +15,7 @@ import numpy as np
 
 from sandbox.equations import FUNCTIONS, Equation, Inputs
 from sandbox.hooks import copied, difference, place
-from sandbox.local import compare_outputs, measured
+from sandbox.local import compare_outputs, dtype_of, measured
 from sandbox.report import Row
 from sandbox.rounding import Measured, Noise
 from sandbox.typing import Array
@@ -92,11 +92,13 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
         yield "one unit", lambda: s.one("n" if one_layer else "np", "one unit")
         if one_layer and "p" in axes:
             yield "one input", lambda: s.one("p", "one input")
-    if s.equation.axes and set(s.equation.axes) == {"nm"}:
+    if s.equation.axes and s.equation.inputs[-1] == "Z":
         yield "Z = 0", s.zero
         yield "large |Z|", s.large
-    if s.equation.function in ("L_model_forward", "compute_cost"):
+    if s.equation.function in ("L_model_forward", "compute_cost", "L_model_backward"):
         yield "AL near 0 and 1", s.saturated
+    if s.equation.function == "L_model_backward":
+        yield "large gradients", s.large_gradients
     if stacks is not None:
         yield "stacks", s.stacks
 
@@ -135,11 +137,17 @@ class _Subject:
     def inputs_unchanged(self) -> None:
         arguments = copied(self.equation.pack(*self.inputs))
         before = copied(arguments)
+        arrays = [(x, x.copy()) for x in jax.tree.leaves(arguments) if isinstance(x, np.ndarray)]
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.function(*arguments)
         if where := difference(before, arguments):
-            raise _BrokenError(f"{where} was changed in place; work on a copy.")
+            if any(difference(x, was) for x, was in arrays):
+                raise _BrokenError(f"{where} was changed in place; work on a copy.")
+            raise _BrokenError(
+                f"{where} is another array afterwards: the caller's own dict or list was changed; start from "
+                "a copy of it, dict(params) for instance."
+            )
 
     def outputs_are_new(self) -> None:
         arguments = copied(self.equation.pack(*self.inputs))
@@ -217,8 +225,9 @@ class _Subject:
         self.check(inputs, f"with {np.dtype(dtype)} inputs")
 
     def linear(self) -> None:
-        # Powers of 2 scale every rounding error with the result.
-        for factor in (2.0**10, 2.0**-10, -1.0):
+        # Powers of 2 scale every rounding error with the result; a dtype of few exponents takes smaller ones.
+        far = 2.0 ** min(40, np.finfo(dtype_of(self.inputs)).maxexp // 3)
+        for factor in (far, 1 / far, -1.0):
             inputs = tuple(
                 x * x.dtype.type(factor) if i < self.equation.cotangents else x
                 for i, x in enumerate(self.inputs)
@@ -256,7 +265,10 @@ class _Subject:
             row, column = tuple(meaning)
             x = x[..., :1, :] if row in axes else x
             inputs.append(x[..., :1] if column in axes else x)
-        self.check(tuple(np.ascontiguousarray(x) for x in inputs), f"with {what}")
+        single = _Subject(self.equation, self.function, tuple(np.ascontiguousarray(x) for x in inputs))
+        single.check(single.inputs, f"with {what}")
+        single.inputs_unchanged()
+        single.outputs_are_new()
 
     def zero(self) -> None:
         Z = self.inputs[-1]
@@ -266,12 +278,13 @@ class _Subject:
 
     def large(self) -> None:
         Z = self.inputs[-1]
-        large = np.where(np.arange(Z.size).reshape(Z.shape) % 2, 1000, -1000).astype(Z.dtype)
+        # Some stay as they are, by whose size the others are judged.
+        large = np.choose(np.arange(Z.size).reshape(Z.shape) % 3, (1000, -1000, Z)).astype(Z.dtype)
         inputs = (*self.inputs[:-1], large)
         self.check(inputs, "with Z = 1000 and -1000")
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("always")
-            self.function(*copied(inputs))
+            self.function(*copied(self.equation.pack(*inputs)))
         if caught:
             message = f"with Z = 1000 and -1000 the values are right, and it warned: {caught[0].message}."
             raise _BrokenError(message, note=True)
@@ -285,9 +298,19 @@ class _Subject:
             inputs = np.resize(ends, AL.shape), np.resize(targets, Y.shape).astype(float)
         else:
             *inner, W, b = inputs
-            factor = 20 / np.max(np.abs(measured(self.equation, inputs).outputs[-1].reference))
+            Z = self.equation.logits(*inputs)
+            factor = 20 / np.max(np.abs(Z))
             inputs = (*inner, factor * W, factor * b)
         self.check(inputs, "with AL near 0 and 1")
+
+    def large_gradients(self) -> None:
+        """The same Z from an X that is 2^10 times as large: dW1 is as much larger. A clip shows there."""
+        factor = 2.0**10
+        inputs = tuple(
+            x * x.dtype.type(factor if name == "X" else 1 / factor if name == "W1" else 1)
+            for name, x in zip(self.equation.inputs, self.inputs, strict=True)
+        )
+        self.check(inputs, "with gradients of 1e3")
 
     def stacks(self) -> None:
         reverse = tuple(np.flip(x, -1) if ax.endswith("m") else x for x, ax in zip(

@@ -39,6 +39,7 @@ class Equation:
         factors: of a backward, the factor of each output by convention (1/m in dW), from the inputs.
         differentiated: of a backward, for each output which of the forward's inputs it is the derivative by
             (-1: none of them).
+        logits: of a whole network, Z[L] from the inputs.
     """
 
     function: str
@@ -53,6 +54,7 @@ class Equation:
     forward: Equation | None = None
     factors: Mapping[int, Callable[..., float]] = field(default_factory=dict)
     differentiated: tuple[int, ...] = ()
+    logits: Callable[..., Any] = lambda *inputs: None
 
     def named(self, inputs: Inputs) -> dict[str, Any]:
         """The inputs by name, with m, the number of examples, where the axes tell it."""
@@ -216,6 +218,8 @@ FUNCTIONS = (  # inner ones before those that call them
     "sigmoid_backward", "relu_backward", "linear_backward", "linear_activation_backward",
     "L_model_backward", "update_parameters",
 )  # fmt: skip
+
+FORWARD = FUNCTIONS[:5]  # which make the activations
 
 _SIMPLE = {
     "linear_forward": _LINEAR_FORWARD, "sigmoid": _ACTIVATION_FORWARD["sigmoid"],

@@ -31,6 +31,7 @@ from sandbox.equations import FUNCTIONS
 
 Function = Callable[..., Any]
 _ARITY = {name: len(inspect.signature(getattr(network, name)).parameters) for name in FUNCTIONS}
+_PLAIN = (str, bytes, bool, int, float, complex, type(None), np.generic)
 _LOCK = threading.RLock()
 
 
@@ -132,7 +133,9 @@ def place(error: BaseException) -> str:
         if frames
         else ""
     )
-    text = textwrap.shorten(str(error), 200, placeholder=" ...")
+    text = textwrap.shorten(
+        str(error) or (frames[-1].line if frames else None) or "", 200, placeholder=" ..."
+    )
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
 
 
@@ -249,9 +252,10 @@ def difference(before: Any, after: Any, where: str = "argument") -> str:
         floats = b.dtype.kind == "f"
         same = b.shape == a.shape and b.dtype == a.dtype and np.array_equal(b, a, equal_nan=floats)
         return "" if same else where
+    elif hasattr(before, "__dict__") and type(before) is type(after) and not callable(before):
+        return difference(vars(before), vars(after), where)
     else:
-        try:
-            return "" if before is after or bool(before == after) or before != before else where
-        except Exception:  # an object that does not compare, or says so in its own way
-            return ""
+        # Of other objects a copy need not be equal.
+        plain = isinstance(before, _PLAIN)
+        return where if plain and before != after and before == before else ""
     return next((d for name, b, a in pairs if (d := difference(b, a, name))), "")

@@ -55,6 +55,7 @@ def backward_equation(keys: tuple[str, ...]) -> Equation:
         axes=("pm", "1m", *_parameter_axes(keys)),
         differentiated=tuple(by.get(name, -1) for name in names),
         factors={names.index("dA0"): lambda X, *_: np.shape(X)[-1]},  # dA0 is of the summed loss
+        logits=lambda X, Y, *theta: pack(X, Y, *theta)[2][-1][1],
     )  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def forward_equation(keys: tuple[str, ...]) -> Equation:
         "L_model_forward", reference, ("X", *keys), outputs,
         lambda X, *theta: (X, dict(zip(keys, theta, strict=True))), unpack_caches,
         axes=("pm", *_parameter_axes(keys)),
+        logits=lambda X, *theta: network.L_model_forward(X, dict(zip(keys, theta, strict=True)))[1][-1][1],
     )  # fmt: skip
 
 

@@ -25,14 +25,14 @@ import numpy as np
 
 from sandbox import network
 from sandbox.contracts import check_contracts
-from sandbox.equations import FUNCTIONS, Equation, Inputs, equation_of
+from sandbox.equations import FORWARD, FUNCTIONS, Equation, Inputs, equation_of
 from sandbox.hooks import Call, Function, Recorder, copied, place, resolve
 from sandbox.local import check_local
 from sandbox.model_equations import RATE, backward_equation, forward_equation, update_equation
 from sandbox.report import Report, Row
 from sandbox.search import CASES, smallest_failure
 from sandbox.typing import Activation, Array, ArrayLike, Cache, LinearCache
-from sandbox.validation import as_matrix, as_targets, check_caches, unpack
+from sandbox.validation import as_matrix, as_targets, check_caches, check_parameters, unpack
 from sandbox.wiring import Failed, Model, model_report
 
 Subjects = Mapping[str, list[tuple[Equation, Inputs]]]
@@ -117,15 +117,13 @@ def check_model(
         TypeError, ValueError: malformed input. An error in the tested functions is a finding.
     """
     tested = resolve(functions)
-    X = as_matrix("X", X)
-    AL, caches = network.L_model_forward(X, parameters)
+    X, theta = _network_inputs(X, parameters)
+    AL, caches = network.L_model_forward(X, theta)
     Y = as_targets(Y, AL)
-    theta = {key: np.asarray(value) for key, value in parameters.items()}
     recorder = Recorder(tested)
     with recorder.bound() as bound, np.errstate(all="ignore"):
-        forward = _attempt(bound["L_model_forward"], X, copied(theta))
-        if _well_formed(forward, AL, caches):
-            AL, caches = forward
+        forward = _attempt(bound["L_model_forward"], *copied((X, theta)))
+        AL, caches = _well_formed(forward, AL, caches) or (AL, caches)
         if np.isfinite(AL).all() and AL.min() >= 0 and AL.max() <= 1:
             _attempt(bound["compute_cost"], *copied((AL, Y)))
         given = copied((AL, Y, caches))
@@ -222,18 +220,45 @@ def _attempt(function: Function, *arguments: Any) -> Any:
         return Failed()
 
 
-def _well_formed(forward: Any, AL: Array, caches: Any) -> bool:
-    """Whether the tested forward's caches can be handed to a backward."""
+def _network_inputs(X: ArrayLike, parameters: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
+    """X and the parameters as finite arrays of one floating dtype.
+
+    Raises:
+        TypeError, ValueError: they are not.
+    """
+    X = as_matrix("X", X)
+    check_parameters(parameters)
+    theta = {key: np.asarray(value) for key, value in parameters.items()}
+    named = {"X": X, **{f"parameters['{key}']": x for key, x in theta.items()}}
+    dtypes = {name: x.dtype for name, x in named.items() if x.dtype.kind == "f"}
+    first = next(iter(dtypes), "")
+    for name, dtype in dtypes.items():
+        if dtype != dtypes[first]:
+            raise ValueError(
+                f"{first} is {dtypes[first]} and {name} is {dtype}, expected one dtype, in which the whole "
+                "network is checked; convert one of them with .astype."
+            )
+    dtype = dtypes.get(first, np.dtype(np.float64))
+    for name, x in named.items():
+        if not np.isfinite(x).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+            raise ValueError(f"{name} is {x[where]} at {where}, expected finite numbers.")
+    return X.astype(dtype, copy=False), {key: x.astype(dtype, copy=False) for key, x in theta.items()}
+
+
+def _well_formed(forward: Any, AL: Array, caches: Any) -> tuple[Array, Any] | None:
+    """The tested forward's AL and caches, if they can be handed to a backward."""
     try:
         own_AL, own = forward
-        checked = check_caches(own)
+        own_AL, checked = np.asarray(own_AL), check_caches(own)
     except (TypeError, ValueError):
-        return False
+        return None
     same = [
         np.shape(a) == np.shape(b)
         for a, b in zip(jax.tree.leaves(checked), jax.tree.leaves(caches), strict=False)
     ]
-    return len(checked) == len(caches) and all(same) and np.shape(own_AL) == AL.shape
+    fits = len(checked) == len(caches) and all(same) and own_AL.shape == AL.shape
+    return (own_AL, checked) if fits and own_AL.dtype.kind == "f" else None
 
 
 def _report(
@@ -261,9 +286,14 @@ def _report(
         by_function[row.function].append(row)
     # Contracts come last: at other inputs than the given ones most fail for the same reason.
     for name, function in tested.items():
+        if any(row.output == "result" and row.verdict == "FAIL" for row in by_function[name]):
+            continue  # it does not run
         for subject in subjects.get(name, ()):
             by_function[name] += _contracts(name, function, *subject, by_function[name])
     rows = [row for name in FUNCTIONS for row in by_function[name]] + (raised if explained else [])
+    if any(row.verdict == "FAIL" and row.function in FORWARD for row in rows):
+        # The activations, on which the whole backward was judged, are wrong themselves.
+        rows = [replace(r, at_fault="") if r.function == "L_model_backward" else r for r in rows]
     rows.sort(key=lambda row: row.scope == "end to end")
     measured = calls if whole is None else [whole]  # a kink of the whole network is met in several calls
     unknown = {name for report in (*calls, *measured) for name in report.unknown_primitives}
@@ -325,6 +355,7 @@ def _contract_subjects(dtype: str) -> Subjects:
     rng = np.random.default_rng(0)
     theta = network.initialize_parameters_deep([3, 4, 4, 1], rng=rng, scheme="he", dtype=dtype)
     theta = {key: x + (0.1 * rng.standard_normal(x.shape)).astype(dtype) for key, x in theta.items()}
+    theta["W1"][0], theta["b1"][0] = 0, 0  # a unit whose Z is exactly 0
     X, Y = rng.standard_normal((3, 6)).astype(dtype), np.array([[0, 1, 1, 0, 1, 0]], dtype)
     recorder = Recorder({})
     with recorder.bound() as bound:

@@ -97,7 +97,7 @@ def test_caches_kept_from_an_earlier_call_are_found() -> None:
         return AL, kept
 
     report = model({"L_model_forward": forward})
-    assert any("kept from an earlier call" in row.finding for row in report.failures())
+    assert any("is kept and used again" in row.finding for row in report.failures())
 
 
 def test_a_result_in_less_precision_says_so() -> None:
@@ -178,7 +178,8 @@ def test_a_sum_over_the_wrong_axis_says_so_in_every_layer(dims: list[int]) -> No
     report = sandbox.check_model(*drawn(dims, 7), functions={"linear_backward": wrong})
     rows = [row for row in report.failures() if row.function == "linear_backward"]
     assert {row.layer for row in rows} == {1, 2, 3}
-    assert all("a sum of dZ over the axis before the last" in row.pattern for row in rows)
+    # The last layer has one unit, and no such axis to sum over.
+    assert all("a sum of dZ over the axis before the last" in row.pattern for row in rows if row.layer != 3)
 
 
 # --- what can be replaced -------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib.metadata
 import json
 import re
 import sys
@@ -52,6 +54,21 @@ def main() -> None:
     app()
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"autodiff-sandbox {importlib.metadata.version('autodiff-sandbox')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def check(
     file: Annotated[
@@ -67,19 +84,30 @@ def check(
     scheme: Annotated[str, typer.Option(help="Initialisation: small, he or inverse_sqrt.")] = "he",
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
     seed: Annotated[int, typer.Option(help="Of the parameters and the examples.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    cases: Annotated[
+        int | None, typer.Option(min=1, help="Random networks, or drawn examples of an operation (25).")
+    ] = None,
+    contracts: Annotated[
+        bool, typer.Option(help="Whether to check those too: aliases, dtypes, warnings, ...")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON; what the file prints goes to stderr.")
+    ] = False,
 ) -> None:
-    """Check gradients against automatic differentiation; exit with 1 when one is wrong.
+    """Check gradients against automatic differentiation; exit with 0 when all are right, 1 when one is
+    wrong, 2 when the input is malformed.
 
-    Functions of the exercise are checked on one network with random parameters and examples,
-    operations at their own examples (those whose name begins with "wrong" are left out).
+    Functions of the exercise are checked on one network with random parameters and examples, of the sizes
+    given; with --cases on that many small random networks. Operations are checked at their own examples
+    (those whose name begins with "wrong" are left out).
 
     Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py
     """
     fields = {"depths": [depth], "widths": [width], "schemes": [scheme], "dtype": dtype, "seeds": [seed]}
     try:
         spec = make_spec(fields)
-        reports = _reports(file, spec, width, examples)
+        with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+            reports = _reports(file, spec, width, examples, cases, contracts)
     except SpecError as error:
         # The fields of a sweep are lists; here each is an option.
         named = re.sub(r"\b(depth|width|scheme|seed)s(\.0)?\b", r"--\1", str(error))
@@ -195,7 +223,9 @@ def _spec(spec_file: Path | None, options: dict[str, Any]) -> Spec:
         raise _bad_input(error) from None
 
 
-def _reports(file: Path | None, spec: Spec, n_0: int, examples: int) -> dict[str, Report]:
+def _reports(
+    file: Path | None, spec: Spec, n_0: int, examples: int, cases: int | None, contracts: bool
+) -> dict[str, Report]:
     """The report of each operation in the file, or else of the network's functions."""
     # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
     gc.disable()
@@ -206,7 +236,7 @@ def _reports(file: Path | None, spec: Spec, n_0: int, examples: int) -> dict[str
     gc.enable()
 
     if file is None:
-        return {"network": _network_report(spec, n_0, examples, None)}
+        return {"network": _network_report(spec, n_0, examples, None, cases, contracts)}
     module = load_file(file)
     operations = {
         name: value
@@ -214,14 +244,21 @@ def _reports(file: Path | None, spec: Spec, n_0: int, examples: int) -> dict[str
         if isinstance(value, Operation) and not name.startswith(("wrong", "_"))
     }
     if operations:
-        return {name: check_operation(operation) for name, operation in operations.items()}
-    return {file.name: _network_report(spec, n_0, examples, module)}
+        return {
+            name: check_operation(operation, contracts=contracts, cases=cases)
+            for name, operation in operations.items()
+        }
+    return {file.name: _network_report(spec, n_0, examples, module, cases, contracts)}
 
 
-def _network_report(spec: Spec, n_0: int, examples: int, functions: Any) -> Report:
-    """On the spec's deepest network, first scheme, width and seed."""
-    from sandbox.verify import check_model  # loads JAX
+def _network_report(
+    spec: Spec, n_0: int, examples: int, functions: Any, cases: int | None = None, contracts: bool = True
+) -> Report:
+    """On the spec's deepest network, first scheme, width and seed; or on so many random cases."""
+    from sandbox.verify import check_functions, check_model  # loads JAX
 
+    if cases is not None:
+        return check_functions(functions, contracts=contracts, cases=cases)
     depth, seed = max(spec.depths), spec.seeds[0]
     networks = initial_parameters(n_0, depth, spec.widths[0], spec.schemes[0], [seed], spec.dtype)
     rng = np.random.default_rng(seed)
@@ -232,7 +269,7 @@ def _network_report(spec: Spec, n_0: int, examples: int, functions: Any) -> Repo
         key: value[0] if key[0] == "W" else (0.1 * rng.standard_normal(value[0].shape)).astype(spec.dtype)
         for key, value in networks.items()
     }
-    return check_model(theta, X, Y, functions=functions)
+    return check_model(theta, X, Y, functions=functions, contracts=contracts)
 
 
 def _sweep(spec: Spec, results: Path, overwrite: bool) -> Path:

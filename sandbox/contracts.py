@@ -95,10 +95,10 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
     if s.equation.axes and s.equation.inputs[-1] == "Z":
         yield "Z = 0", s.zero
         yield "large |Z|", s.large
-    if s.equation.function in ("L_model_forward", "compute_cost", "L_model_backward"):
-        yield "AL near 0 and 1", s.saturated
     if s.equation.function == "L_model_backward":
         yield "large gradients", s.large_gradients
+    if s.equation.function in ("L_model_forward", "compute_cost", "L_model_backward"):
+        yield "AL near 0 and 1", s.saturated
     if stacks is not None:
         yield "stacks", s.stacks
 

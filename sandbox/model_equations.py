@@ -90,14 +90,20 @@ def forward_equation(keys: tuple[str, ...]) -> Equation:
     )  # fmt: skip
 
 
+def unused_gradients(theta: Mapping[str, Any]) -> dict[str, Any]:
+    """dA0, ..., dA{L-1} as L_model_backward returns them beside those by theta."""
+    L = len(theta) // 2
+    return {f"dA{l - 1}": np.ones((np.shape(theta[f"W{l}"])[-1], 1)) for l in range(1, L + 1)}
+
+
 @lru_cache(maxsize=128)
 def update_equation(keys: tuple[str, ...]) -> Equation:
     """theta - RATE dtheta for every parameter."""
     count = len(keys)
 
     def pack(*inputs: Any) -> Inputs:
-        # With a dA0, as L_model_backward returns one.
-        gradients = {"dA0": inputs[0], **{f"d{key}": x for key, x in zip(keys, inputs[count:], strict=True)}}
+        gradients = {f"d{key}": x for key, x in zip(keys, inputs[count:], strict=True)}
+        gradients |= unused_gradients(dict(zip(keys, inputs[:count], strict=True)))
         return dict(zip(keys, inputs[:count], strict=True)), gradients, RATE
 
     def unpack_parameters(result: Any) -> Inputs:

@@ -23,7 +23,7 @@ from sandbox.equations import Equation, Inputs
 from sandbox.hooks import copied, place
 from sandbox.local import check_local
 from sandbox.report import Oracle, Report, Row, merged
-from sandbox.search import CASES, smallest_failure
+from sandbox.search import smallest_failure
 
 SEED = 20_240_302  # of the cotangents
 
@@ -129,7 +129,7 @@ def check_operation(
         lambda case: _check_case(operation, case, contracts),
         name=operation.name,
         describe=lambda case: _described(operation, case),
-        cases=CASES if cases is None else cases,
+        cases=cases,
     )
 
 

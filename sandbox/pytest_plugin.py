@@ -46,6 +46,8 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
         if isinstance(what, Operation):
             report = check_operation(what, *inputs, contracts=contracts, cases=cases)
         else:
+            if what is None:
+                raise TypeError("gradcheck: got None, expected an Operation, a module, a mapping or a path.")
             if inputs:
                 raise TypeError(
                     f"gradcheck: inputs go with an Operation, got {type(what).__name__}; use "

@@ -12,6 +12,16 @@ Scope = Literal["local", "wiring", "contract", "end to end"]
 Verdict = Literal["pass", "FAIL", "note", "not compared"]
 Oracle = Literal["", "backward", "mirror", "forward", "undecided"]
 
+_CALLERS: dict[str, tuple[str, ...]] = {
+    "sigmoid": ("linear_activation_forward",), "relu": ("linear_activation_forward",),
+    "linear_forward": ("linear_activation_forward",), "linear_activation_forward": ("L_model_forward",),
+    "L_model_forward": ("L_model_backward",),  # end to end
+    "sigmoid_backward": ("linear_activation_backward",), "relu_backward": ("linear_activation_backward",),
+    "linear_backward": ("linear_activation_backward", "L_model_backward"),
+    "linear_activation_backward": ("L_model_backward",),
+    "L_model_backward": (), "compute_cost": (), "update_parameters": (),
+}  # fmt: skip
+
 UNKNOWN = float("nan")  # the numbers of a row that compares none
 
 
@@ -88,6 +98,7 @@ class Report:
         unknown_primitives: operations of the mirror of which a backward stable algorithm was assumed.
         example: the smallest failing inputs that were found, where inputs were drawn.
         cases: how many cases were drawn; the rows are those of one with the largest error.
+        tested: which functions are the user's, in words.
     """
 
     rows: tuple[Row, ...]
@@ -95,6 +106,7 @@ class Report:
     unknown_primitives: tuple[str, ...] = ()
     example: str = ""
     cases: int = 1
+    tested: str = ""
 
     def __bool__(self) -> bool:
         return not self.failures() and any(r.verdict == "pass" for r in self.rows if r.scope != "contract")
@@ -122,6 +134,7 @@ class Report:
             "unknown_primitives": list(self.unknown_primitives),
             "example": self.example,
             "cases": self.cases,
+            "tested": self.tested,
             "rows": [_plain(asdict(row)) for row in self.rows],
         }
 
@@ -134,15 +147,24 @@ class Report:
         text = f"{values['pass']} of {total} outputs agree with the mirror{kept}"
         failures = self.failures()
         if failures:
-            text += f"; {_counted(failures)} failed.\nLook first at {_explained(failures[0])}"
-            others = sorted({r.function for r in failures[1:]} - {failures[0].function})
-            if others:
+            first, others = self._look_first()
+            text += f"; {_counted(failures)} failed.\nLook first at {_explained(first)}"
+            also = [f"{r.output} ({r.pattern or r.finding})" for r in others]
+            text += f"\nAlso: {'; '.join(also[:3])}{'; ...' if also[3:] else ''}" if also else ""
+            functions = dict.fromkeys(r.function for r in failures if r.function != first.function)
+            follow = [name for name in functions if name in self._callers(first)]
+            if follow:
                 text += (
-                    f"\nFailures in {', '.join(others)} may follow from it: correct this one, check again."
+                    f"\nFailures in {', '.join(follow)} may follow from it: correct this one, check again."
                 )
+            beside = [name for name in functions if name not in follow]
+            for row in (next(r for r in failures if r.function == name) for name in beside):
+                text += f"\nBesides: {_explained(row)}"
         else:
             text += f"; the largest error is {self.largest_error():.2g} sigma "
             text += "(sigma: what rounding alone explains)."
+        if self.tested:
+            text += f"\n{self.tested}"
         if self.example:
             text += f"\nThe smallest failing inputs found: {self.example}"
         if self.cases > 1:
@@ -195,26 +217,39 @@ class Report:
             cells = dict(zip(HEADINGS, line, strict=True))
             table.add_row(*(Text(cells[h], _STYLES.get(cells[h], "")) for h in shown))
         yield table
-        failures = self.failures()
+        if self.failures() and self._look_first()[0].worst:
+            yield Text("")
+            yield _entries(self._look_first()[0])
         for note in self._noted():
             yield Text(f"\n{note}", "yellow")
         first, *others = self.summary().split("\n")
-        yield Text(f"\n{first}", "bold red" if failures else "green")
+        yield Text(f"\n{first}", "bold red" if self.failures() else "green")
         yield from map(Text, others)
-        if failures and failures[0].worst:
-            yield Text("")
-            yield _entries(failures[0].worst)
-        for row in self._beside_the_first():
-            yield Text(f"\n{_explained(row)}")
 
-    def _beside_the_first(self) -> list[Row]:
-        """Of each other output of the function at fault the first failure."""
-        outputs: dict[str, Row] = {}
-        failures = self.failures()
+    def _look_first(self) -> tuple[Row, list[Row]]:
+        """The failure to look at first, in the lowest layer in which that output fails (the output layer
+        has but one unit), and one row for each other way in which the function fails."""
+        failures = [row for row in self.failures() if row.function == self.failures()[0].function]
+        alike = [
+            r for r in failures
+            if (r.scope, _of_any_layer(r)) == (failures[0].scope, _of_any_layer(failures[0]))
+        ]  # fmt: skip
+        first = min(alike, key=lambda row: row.layer or 0)
+        others: dict[str, Row] = {}
         for row in failures:
-            if row.function == failures[0].function:
-                outputs.setdefault(row.output, row)
-        return list(outputs.values())[1:]
+            if row not in alike and (row.pattern or row.finding) not in (first.pattern, first.finding):
+                others.setdefault(row.pattern or row.finding, row)
+        return first, list(others.values())
+
+    def _callers(self, row: Row) -> set[str]:
+        """The functions that call the one at fault, and so on: what they return is wrong for its sake."""
+        if row.function not in _CALLERS:  # of an operation the backward is given the forward's cache
+            forward = row.function == self.rows[0].function and row.scope != "contract"
+            return {r.function for r in self.rows} if forward else set()
+        callers = set(_CALLERS[row.function])
+        while more := {c for name in callers for c in _CALLERS[name]} - callers:
+            callers |= more
+        return callers
 
     def _noted(self) -> list[str]:
         """The notes, those of one kind in one line."""
@@ -249,7 +284,7 @@ class Report:
         )
         text = [*self.summary().split("\n"), *self._noted()]
         paragraphs = "".join(f'<p style="white-space:normal">{escape(line)}</p>' for line in text)
-        worst = next((r.worst for r in self.failures()[:1]), ())
+        worst = self._look_first()[0].worst if self.failures() else ()
         entries = (
             "<table><tr>"
             + "".join(f"<th>{heading}</th>" for heading in ENTRY_HEADINGS)
@@ -292,7 +327,8 @@ def merged(reports: Iterable[Report]) -> Report:
 def _explained(row: Row) -> str:
     fault = {
         "backward": " The forward, differenced numerically, agrees with the mirror: the backward is wrong.",
-        "mirror": " The forward, differenced numerically, agrees with the backward: the mirror is wrong.",
+        "mirror": " The forward, differenced numerically, agrees with the backward: the mirror is wrong, or "
+        "both of the others are, alike.",
         "forward": " The backward agrees with the mirror, and the forward does not: the forward is wrong.",
         "undecided": " The forward, differenced numerically, agrees with neither backward nor mirror.",
     }
@@ -345,13 +381,14 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _entries(worst: Sequence[Entry]) -> Any:
+def _entries(row: Row) -> Any:
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False, title="worst entries", title_justify="left")
+    title = f"worst entries: {row.place}"
+    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
     for heading in ENTRY_HEADINGS:
         table.add_column(heading, justify="right")
-    for entry in worst:
+    for entry in row.worst:
         table.add_row(*_cells(entry))
     return table
 

@@ -13,6 +13,7 @@ first failure is the culprit.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -28,9 +29,15 @@ from sandbox.contracts import check_contracts
 from sandbox.equations import FORWARD, FUNCTIONS, Equation, Inputs, equation_of
 from sandbox.hooks import Call, Function, Recorder, copied, place, resolve
 from sandbox.local import check_local
-from sandbox.model_equations import RATE, backward_equation, forward_equation, update_equation
+from sandbox.model_equations import (
+    RATE,
+    backward_equation,
+    forward_equation,
+    unused_gradients,
+    update_equation,
+)
 from sandbox.report import Report, Row
-from sandbox.search import CASES, smallest_failure
+from sandbox.search import smallest_failure
 from sandbox.typing import Activation, Array, ArrayLike, Cache, LinearCache
 from sandbox.validation import as_matrix, as_targets, check_caches, check_parameters, unpack
 from sandbox.wiring import Failed, Model, model_report
@@ -135,7 +142,8 @@ def check_model(
                 _attempt(bound[name], *copied(arguments))
     model = Model(X, Y, theta, AL, caches, forward, grads, tested)
     subjects = _contract_subjects(AL.dtype.name) if contracts else {}
-    return _report(recorder, model_report(model, recorder), tested, subjects)
+    report = _report(recorder, model_report(model, recorder), tested, subjects)
+    return replace(report, tested=_tested(functions, tested))
 
 
 def check_functions(functions: Functions, *, contracts: bool = True, cases: int | None = None) -> Report:
@@ -165,7 +173,7 @@ def check_functions(functions: Functions, *, contracts: bool = True, cases: int 
         return f"layers of {', '.join(map(str, [*dims, 1]))} units, {m} examples, {dtype}, seed {seed}."
 
     name = "_".join(tested) if functions is not None else "network"
-    report = smallest_failure(networks, check, name=name, describe=describe, cases=cases or CASES)
+    report = smallest_failure(networks, check, name=name, describe=describe, cases=cases)
     if not report or not contracts:
         return report
     # Contracts do not depend on the case, and are asked once.
@@ -183,15 +191,28 @@ def _drawn(dims: list[int], m: int, dtype: str, seed: int) -> tuple[dict[str, Ar
     return theta, rng.standard_normal((dims[0], m)).astype(dtype), Y
 
 
+def _tested(functions: Functions, tested: Mapping[str, Function]) -> str:
+    """Which functions are not the sandbox's own, in words, and which names look misspelt."""
+    if functions is None:
+        return ""
+    others = [name for name in FUNCTIONS if name not in tested]
+    text = f"Yours: {', '.join(tested)}. The others are the sandbox's own." if others else ""
+    names = [n for f in tested.values() for n, x in getattr(f, "__globals__", {}).items() if callable(x)]
+    for name in dict.fromkeys(names):
+        if name not in FUNCTIONS and (meant := difflib.get_close_matches(name, others, 1, 0.9)):
+            text += f" Not checked: {name} (did you mean {meant[0]}?)."
+    return text
+
+
 def _some_gradients(theta: Mapping[str, Array]) -> dict[str, Array]:
-    """As L_model_backward's, of many sizes, with a dA0, which an update has no use for. Not of the seed 0,
-    with which parameters may well have been drawn: they would be proportional."""
+    """As L_model_backward's, of many sizes, with dA0, dA1, ..., which an update has no use for. Not of the
+    seed 0, with which parameters may well have been drawn: they would be proportional."""
     rng = np.random.default_rng(SEED)
     gradients = {
         f"d{key}": (rng.standard_normal(x.shape) * 1000 ** rng.uniform(-1, 1, x.shape)).astype(x.dtype)
         for key, x in theta.items()
     }
-    return {"dA0": np.ones_like(theta["W1"]), **gradients}
+    return {**unused_gradients(theta), **gradients}
 
 
 def _further_calls(caches: Any) -> list[tuple[str, tuple[Any, ...]]]:

@@ -182,6 +182,61 @@ def test_a_sum_over_the_wrong_axis_says_so_in_every_layer(dims: list[int]) -> No
     assert all("a sum of dZ over the axis before the last" in row.pattern for row in rows if row.layer != 3)
 
 
+# --- whose fault it is that something does not fit -------------------------------------------------------
+
+
+def test_who_calls_with_the_wrong_shapes_is_blamed_and_not_who_raises() -> None:
+    def a_layer_short(X: Any, parameters: Any) -> Any:
+        A, caches, L = X, [], len(parameters) // 2
+        for l in [*range(1, L - 1), L]:
+            activation: Any = "sigmoid" if l == L else "relu"
+            A, cache = network.linear_activation_forward(
+                A, parameters[f"W{l}"], parameters[f"b{l}"], activation
+            )
+            caches.append(cache)
+        return A, caches
+
+    row = first(sandbox.check_model(*drawn([6, 5, 4, 1], 12), functions={"L_model_forward": a_layer_short}))
+    assert row.function == "L_model_forward"
+    assert "it called linear_activation_forward with something else than that takes" in row.finding
+
+
+@pytest.mark.parametrize(
+    "relu",
+    [lambda Z: (Z > 0, Z), lambda Z: (np.maximum(Z, 0), Z > 0), lambda Z: (np.maximum(Z, 0), Z.tolist())],
+    ids=["a boolean A", "a boolean cache", "a list"],
+)
+def test_what_a_wrong_function_hands_on_does_not_stop_the_check(relu: Function) -> None:
+    assert first(model({"relu": relu})).function == "relu"
+
+
+@pytest.mark.parametrize("dW", [[[1.0], [2.0, 3.0]], None, {"dW": 1.0}], ids=["ragged", "None", "a dict"])
+def test_an_output_of_any_kind_is_a_finding(dW: Any) -> None:
+    row = first(model({"linear_backward": lambda dZ, cache: (right(dZ, cache)[0], dW, right(dZ, cache)[2])}))
+    assert (row.function, row.output) == ("linear_backward", "dW")
+
+
+def test_a_key_under_which_another_dA_is_stored_does_not_accuse_dW() -> None:
+    def one_key_too_high(AL: Any, Y: Any, caches: Any) -> Any:
+        grads = network.L_model_backward(AL, Y, caches)
+        return {f"dA{int(key[2:]) + 1}" if key[1] == "A" else key: value for key, value in grads.items()}
+
+    report = model({"L_model_backward": one_key_too_high})
+    assert {row.output[:2] for row in report.failures() if row.scope != "contract"} == {"dA"}
+
+
+def test_a_wrong_forward_does_not_make_the_mirror_look_wrong() -> None:
+    report = model({"linear_forward": lambda A, W, b: (W @ A - b, (A, W, b))})
+    assert {row.at_fault for row in report.failures()} <= {"", "forward"}
+
+
+def test_an_exit_in_tested_code_is_a_finding(tmp_path: Path) -> None:
+    assert "SystemExit" in first(model({"linear_backward": lambda dZ, cache: exit(0)})).finding
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ValueError, match="raised SystemExit"):
+        sandbox.check_functions(tmp_path / "leaves.py")
+
+
 # --- what can be replaced -------------------------------------------------------------------------------
 
 
@@ -199,6 +254,57 @@ def test_the_functions_are_as_they_were_after_a_check() -> None:
     with pytest.raises(ValueError, match="expected one of"):
         model({"linear_bakward": right})
     assert dict(vars(network)) == before
+
+
+def with_a_parameter_of_its_own(dZ: Any, cache: Any, *, decay: float) -> Any:
+    dA_prev, dW, db = right(dZ, cache)
+    return dA_prev, dW + decay * cache[1], db
+
+
+def test_arguments_of_a_functions_own_are_passed_on() -> None:
+    def backward(dA: Any, cache: Any, activation: Any) -> Any:
+        dZ = (network.relu_backward if activation == "relu" else network.sigmoid_backward)(dA, cache[1])
+        return with_a_parameter_of_its_own(dZ, cache[0], decay=0.0)
+
+    functions = {"linear_activation_backward": backward, "L_model_backward": network.L_model_backward}
+    assert model(functions)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_each_branch_is_looked_at_though_the_network_does_not_take_it(activation: str) -> None:
+    def wrong(dA: Any, cache: Any, given: Any) -> Any:
+        if given == activation:
+            return network.linear_backward(dA, cache[0])
+        return network.linear_activation_backward(dA, cache, given)
+
+    assert first(model({"linear_activation_backward": wrong})).function == "linear_activation_backward"
+
+
+def test_a_misspelt_name_is_mentioned(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\ndef relu(Z):\n    return np.maximum(Z, 0), Z\n"
+        "def linear_backwards(dZ, cache):\n    return 1\n"
+    )
+    summary = model(tmp_path / "mine.py").summary()
+    assert "Yours: relu. The others are the sandbox's own." in summary
+    assert "Not checked: linear_backwards (did you mean linear_backward?)" in summary
+
+
+def test_inputs_that_are_not_numbers_of_one_dtype_are_refused() -> None:
+    theta, X, Y = drawn([4, 3, 1], 5)
+    with pytest.raises(ValueError, match=r"X is nan at \(0, 0\), expected finite numbers"):
+        sandbox.check_model(theta, np.full_like(X, np.nan), Y)
+    with pytest.raises(ValueError, match=r"X is float32 and parameters\['W1'\] is float64"):
+        sandbox.check_model(theta, X.astype(np.float32), Y)
+    assert sandbox.check_model(theta, (10 * X).astype(int), Y)
+    before = X.copy()
+
+    def writes(A: Any, W: Any, b: Any) -> Any:
+        A -= A.mean()
+        return W @ A + b, (A, W, b)
+
+    assert not sandbox.check_model(theta, X, Y, functions={"linear_forward": writes})
+    np.testing.assert_array_equal(X, before)
 
 
 EXERCISE = """
@@ -312,6 +418,24 @@ def random(dZ: Any, cache: Any) -> Any:
     return dA_prev * (1 + 1e-15 * np.random.default_rng().standard_normal(dA_prev.shape)), dW, db
 
 
+_buffer: dict[Any, Any] = {}
+
+
+def reuses_a_buffer(dZ: Any, cache: Any) -> Any:
+    dA_prev, dW, db = right(dZ, cache)
+    kept = _buffer.setdefault((dW.shape, dW.dtype), np.empty_like(dW))
+    kept[...] = dW
+    return dA_prev, kept, db
+
+
+def writes_where_there_is_one_example(dZ: Any, cache: Any) -> Any:
+    return (*right(dZ, cache)[:2], dZ if dZ.shape[1] == 1 else right(dZ, cache)[2])
+
+
+def clips_by_a_large_norm(dZ: Any, cache: Any) -> Any:
+    return right(dZ / max(1.0, float(np.linalg.norm(dZ)) / 1e3), cache)
+
+
 @pytest.mark.parametrize(
     ("wrong", "contract"),
     [
@@ -322,6 +446,9 @@ def random(dZ: Any, cache: Any) -> Any:
         (promotes, "the other dtype"),
         (needs_two_examples, "one example"),
         (random, "no memory of earlier calls, no randomness"),
+        (reuses_a_buffer, "no memory of earlier calls, no randomness"),
+        (writes_where_there_is_one_example, "one example"),
+        (clips_by_a_large_norm, "linear in the cotangent"),
     ],
 )
 def test_a_broken_contract_is_named(wrong: Function, contract: str) -> None:
@@ -336,6 +463,53 @@ def test_an_output_that_is_an_input_is_named() -> None:
 
     report = model({"relu": wrong})
     assert {"inputs unchanged", "outputs are new arrays"} <= {r.output for r in report.failures()}
+
+
+def clips_AL(AL: Any, Y: Any, caches: Any) -> Any:
+    return network.L_model_backward(np.clip(AL, 1e-3, 1 - 1e-3), Y, caches)
+
+
+def clips_gradients(AL: Any, Y: Any, caches: Any) -> Any:
+    return {key: np.clip(g, -5, 5) for key, g in network.L_model_backward(AL, Y, caches).items()}
+
+
+def mask_of_Z_at_least_0(dA: Any, cache: Any, activation: Any) -> Any:
+    if activation == "relu":
+        return network.linear_backward(np.where(cache[1] >= 0, dA, 0), cache[0])
+    return network.linear_activation_backward(dA, cache, activation)
+
+
+def updates_for_every_gradient(params: Any, grads: Any, learning_rate: Any) -> Any:
+    return {key[1:]: params[key[1:]] - learning_rate * g for key, g in grads.items()}
+
+
+def cost_of_a_clipped_AL(AL: Any, Y: Any) -> Any:
+    return network.compute_cost(np.clip(AL, 1e-7, 1 - 1e-7), Y)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "output"),
+    [
+        ("L_model_backward", clips_AL, "AL near 0 and 1"),
+        ("L_model_backward", clips_gradients, "large gradients"),
+        ("linear_activation_backward", mask_of_Z_at_least_0, "values"),  # one unit's Z is 0
+        ("update_parameters", updates_for_every_gradient, "result"),
+        ("compute_cost", cost_of_a_clipped_AL, "AL near 0 and 1"),
+    ],
+)
+def test_what_ordinary_networks_hide_is_asked_for(name: str, wrong: Function, output: str) -> None:
+    report = model({name: wrong})
+    assert (first(report).function, first(report).output) == (name, output)
+
+
+def test_an_update_of_the_callers_own_dict_is_told_from_one_in_place() -> None:
+    def rebinds(params: Any, grads: Any, learning_rate: Any) -> Any:
+        for key in params:
+            params[key] = params[key] - learning_rate * grads[f"d{key}"]
+        return params
+
+    findings = " ".join(row.finding for row in model({"update_parameters": rebinds}).failures())
+    assert "the caller's own dict or list was changed" in findings
 
 
 # --- the third oracle -------------------------------------------------------------------------------------
@@ -373,12 +547,13 @@ def test_a_failing_output_is_one_line_of_the_table_however_many_layers_it_fails_
     lines = [line.split() for line in str(report).splitlines() if "FAIL" in line]
     assert ["linear_backward", "local", "1-3", "dW"] in [line[:4] for line in lines]
     assert ["L_model_backward", "wiring", "1-3", "dW{l}"] in [line[:4] for line in lines]
-    # The first failure is explained first; the other wrong output of the function, once, below.
-    text = " ".join(str(report).split())
-    assert text.index("Look first at linear_backward, layer 3, dW:") < text.index(
-        "linear_backward, layer 3, db: its shape is ()"
-    )
-    assert "linear_backward, layer 2" not in text
+    # What to look at comes last, where a terminal shows it: once, in the lowest layer.
+    text = report.summary()
+    assert "Look first at linear_backward, layer 1, dW:" in text
+    assert "Also: db (its shape is ()" in text
+    assert "layer 2" not in text
+    assert str(report).replace("\n", " ").endswith(text.replace("\n", " ")[-60:])
+    assert "Failures in linear_activation_backward, L_model_backward may follow from it" in text
 
 
 def test_errors_of_files_name_the_file_and_the_line(tmp_path: Path) -> None:

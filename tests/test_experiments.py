@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,35 @@ def test_run_checks_sweeps_and_draws(spec: Spec, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert (tmp_path / "r" / "main.h5").exists()
     assert len(list((tmp_path / "r" / "figures").iterdir())) == 12
+
+
+@pytest.mark.parametrize(
+    ("source", "exit_code"),
+    [
+        ("def relu_backward(dA, cache):\n    print('hello')\n    return np.where(cache > 0, dA, 0)\n", 0),
+        ("def relu_backward(dA, cache):\n    print('hello')\n    return np.where(cache > 0, dA, 1)\n", 1),
+    ],
+)
+@pytest.mark.parametrize("cases", [[], ["--cases", "3"]])
+def test_json_is_json_whatever_the_checked_file_prints(
+    source: str, exit_code: int, cases: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"import numpy as np\nprint('loaded')\n{source}")
+    result = CliRunner().invoke(app, ["check", str(file), "--json", *cases])
+    assert result.exit_code == exit_code, result.output
+    [report] = json.loads(result.stdout).values()
+    assert report["ok"] is (exit_code == 0)
+    assert report["tested"].startswith("Yours: relu_backward.")
+    assert "hello" in result.stderr
+
+
+def test_a_file_that_exits_is_malformed_input(tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text("def relu(Z):\n    return Z, Z\nimport sys\nsys.exit(0)\n")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "leaves.py")])
+    assert result.exit_code == 2
+    assert "raised SystemExit: 0 (leaves.py, line 4" in result.stderr
+
+
+def test_the_version_is_printed() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("autodiff-sandbox 0.")

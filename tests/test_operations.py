@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.special import erf
 
 import sandbox
 from sandbox import Operation, check_operation
@@ -75,6 +76,38 @@ def test_a_wrong_forward_is_said_to_be_the_forward() -> None:
 
     report = check_operation(softplus(forward=wrong))
     assert [(r.output, r.at_fault) for r in report.failures()] == [("out", "forward")]
+
+
+def test_a_third_gradient_that_agrees_with_the_backward_in_one_direction_only_is_not_taken_for_it() -> None:
+    """GELU with a slip in the forward, from which the backward's cache comes: nobody agrees with anybody."""
+
+    def wrong(x: Any) -> Any:
+        phi = 0.5 * (1 - erf(x / np.sqrt(2)))
+        return x * phi, (x, phi)
+
+    def gelu_backward(dout: Any, cache: Any) -> Any:
+        x, phi = cache
+        return dout * (phi + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
+
+    gelu = Operation(wrong, gelu_backward, lambda x: jax.nn.gelu(x, approximate=False), name="gelu")
+    report = check_operation(gelu, np.array([-2.0, 1.0, 0.5]))
+    assert {row.at_fault for row in report.failures()} & {"mirror", "backward"} == set()
+
+
+def test_the_oracle_is_not_misled_near_a_pole() -> None:
+    inverse = square(forward=lambda x: 1 / x, backward=lambda dout, x: 0 * x, mirror=lambda x: 1 / x)
+    x = np.random.default_rng(0).standard_normal((3, 5))
+    assert {row.at_fault for row in check_operation(inverse, x).failures() if row.output == "dx"} == {
+        "backward"
+    }
+
+
+def test_another_choice_at_a_kink_or_a_tie_is_said_to_be_one() -> None:
+    absolute = square(forward=np.abs, backward=lambda dout, x: dout * np.sign(x), mirror=lambda x: jnp.abs(x))
+    [row] = check_operation(absolute, np.array([[0.0, 1.0], [0.0, -2.0]]), contracts=False).failures()
+    assert "at a kink" in row.pattern
+    assert row.at_fault == ""
+    assert check_operation(absolute, np.array([[0.5, 1.0], [0.1, -2.0]]))
 
 
 # --- conventions --------------------------------------------------------------------------------------
@@ -165,6 +198,35 @@ def test_a_cache_that_cannot_be_copied_is_handed_on_as_it_is() -> None:
 
     overwritten = check_operation(softplus(forward=with_graph, backward=overwrites))
     assert "inputs unchanged" in {row.output for row in overwritten.failures()}
+
+
+def test_a_cache_may_be_an_object_or_a_function() -> None:
+    class Cache:
+        def __init__(self, x: Any, beta: Any) -> None:
+            self.x, self.beta = x, beta
+
+    with_object = softplus(
+        forward=lambda x, beta: (forward(x, beta)[0], Cache(x, beta)),
+        backward=lambda dout, cache: backward(dout, (cache.x, cache.beta)),
+    )
+    with_closure = softplus(
+        forward=lambda x, beta: (forward(x, beta)[0], lambda dout: backward(dout, (x, beta))),
+        backward=lambda dout, cache: cache(dout),
+    )
+    for operation in (with_object, with_closure):
+        report = check_operation(operation)
+        assert report, str(report)
+
+
+def test_the_cotangent_is_not_the_users_own_x() -> None:
+    """Both drawn by default_rng(0), dout = x is what a normalisation's gradient is blind for."""
+    x = np.random.default_rng(0).standard_normal((4, 30))
+    unit = square(
+        forward=lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True),
+        backward=lambda dout, x: 0 * x,
+        mirror=lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True),
+    )
+    assert not check_operation(unit, x)
 
 
 def test_a_mask_may_turn_a_nan_into_0() -> None:
@@ -271,7 +333,9 @@ def test_a_failing_random_case_is_shrunk_and_shown() -> None:
     )
     report = check_operation(softplus(backward=lambda dout, cache: dout, examples=strategy))
     assert not report
-    assert report.example == "x = array([0.]), beta = 2.0"
+    assert report.example.startswith("x = array([0.]), beta = 2.0")
+    # What is shown is a case that is large enough for a pattern.
+    assert max(row.shape for row in report.failures() if row.output == "dx") > (1,)
     assert check_operation(softplus(examples=strategy)).cases > 1
 
 
@@ -302,6 +366,13 @@ def test_inputs_that_do_not_fit_are_one_clear_error() -> None:
         check_operation(square(), x.astype(complex))
     with pytest.raises(ValueError, match=r"the mirror raised Tracer.{0,300}use jax.numpy where"):
         check_operation(square(mirror=np.exp), x)
+
+
+def test_cases_that_cannot_be_drawn_are_one_clear_error() -> None:
+    with pytest.raises(ValueError, match="cases is 0, expected a whole number of at least 1"):
+        check_operation(softplus(examples=st.tuples(st.just(x), st.just(2.0))), cases=0)
+    with pytest.raises(ValueError, match="softplus: no case could be drawn from examples"):
+        check_operation(softplus(examples=st.nothing()))
 
 
 def test_an_error_outside_the_users_code_is_not_placed_in_ours() -> None:

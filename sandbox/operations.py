@@ -76,6 +76,16 @@ class Operation:
             )
         if not isinstance(self.outputs, tuple) or not self.outputs:
             raise TypeError(f"Operation: outputs is {self.outputs!r}, expected a tuple of names, ('out',).")
+        if isinstance(self.differentiable, str):
+            raise TypeError(
+                f"Operation: differentiable is {self.differentiable!r}, expected a tuple of names; write "
+                f"({self.differentiable!r},) for a single one."
+            )
+        if not isinstance(self.factors, Mapping) or not all(map(callable, self.factors.values())):
+            raise TypeError(
+                f"Operation: factors is {self.factors!r}, expected a dict of functions of the inputs, "
+                "{'W': lambda x, W: 1 / len(x)} for instance."
+            )
         unknown = {*(self.differentiable or ()), *self.factors} - set(self.inputs)
         if unknown:
             raise ValueError(
@@ -114,6 +124,8 @@ def check_operation(
         TypeError, ValueError: the inputs do not fit, or the mirror cannot be evaluated at them. An
             error in the forward or the backward is a finding.
     """
+    if not isinstance(operation, Operation):
+        raise TypeError(f"operation is a {type(operation).__name__}, expected a sandbox.Operation.")
     if inputs:
         return _check_case(operation, inputs, contracts)
     if isinstance(operation.examples, Iterable) and not hasattr(operation.examples, "map"):
@@ -166,14 +178,21 @@ def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
         raise ValueError(
             f"{operation.name}: {len(inputs)} inputs, expected at most {len(names)}: {', '.join(names)}."
         )
+    try:
+        inspect.signature(operation.mirror).bind(*inputs)
+    except TypeError as error:
+        raise TypeError(
+            f"{operation.name}: {len(inputs)} inputs, expected {', '.join(names)}: {error}."
+        ) from None
     inputs = tuple(_checked(operation, name, x) for name, x in zip(names, inputs, strict=False))
     differentiable = operation.differentiable
     if differentiable is None:
         differentiable = tuple(n for n, x in zip(names, inputs, strict=False) if _is_float_array(x))
     if not differentiable:
+        given_types = ", ".join(f"{n} is a {_kind(x)}" for n, x in zip(names, inputs, strict=False))
         raise ValueError(
-            f"{operation.name}: no input is an array of floats; name what is differentiated with "
-            "Operation(differentiable=...)."
+            f"{operation.name}: no input is a NumPy array of floats ({given_types}); convert them with "
+            "np.asarray(x, float), or name what is differentiated with Operation(differentiable=...)."
         )
     arrays = tuple(
         i for i, (n, x) in enumerate(zip(names, inputs, strict=False))
@@ -185,7 +204,7 @@ def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
         forward, backward = _equations(operation, arrays, constants, differentiable)
     except TypeError:  # a constant that cannot be hashed, a list for instance
         forward, backward = _equations.__wrapped__(operation, arrays, constants, differentiable)
-    shapes = _shapes(operation, forward, given)
+    shapes = _shapes(operation, forward, backward, given)
     rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
     dtype = np.result_type(*(x for x in given if x.dtype.kind == "f"))
     cotangents = tuple(np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes)
@@ -250,12 +269,14 @@ def _equations(
 
     def mirrored(*given: Any) -> Inputs:
         result = operation.mirror(*whole(*given))
+        if result is None or isinstance(result, Mapping):
+            raise TypeError(f"it returned a {type(result).__name__}, expected an array or a tuple of arrays")
         return tuple(result) if isinstance(result, tuple | list) else (result,)
 
     def unpack_outputs(result: Any) -> Inputs:
         expected = count + (operation.convention == "cache")
-        if expected == 1:
-            return tuple(result) if isinstance(result, tuple | list) else (result,)
+        if expected == 1 and not isinstance(result, tuple | list):
+            return (result,)
         parts = ", ".join((*outputs, "cache") if operation.convention == "cache" else outputs)
         if not isinstance(result, tuple | list) or len(result) != expected:
             got = (
@@ -318,7 +339,9 @@ def _named(operation: Operation, function: Callable[..., Any], part: str) -> str
     return f"{operation.name} {part}" if name.startswith("<") else name
 
 
-def _shapes(operation: Operation, forward: Equation, given: Sequence[Any]) -> list[tuple[int, ...]]:
+def _shapes(
+    operation: Operation, forward: Equation, backward: Equation, given: Sequence[Any]
+) -> list[tuple[int, ...]]:
     """The outputs' shapes, from the mirror."""
     try:
         with jax.enable_x64(True):
@@ -329,6 +352,15 @@ def _shapes(operation: Operation, forward: Equation, given: Sequence[Any]) -> li
             f"{operation.name}: the mirror raised {place(error)}; it must take the forward's inputs and use "
             "jax.numpy where the forward uses numpy."
         ) from error
+    try:
+        cotangents = [np.zeros(r.shape) for r in results]
+        with jax.enable_x64(True):
+            jax.eval_shape(backward.reference, *cotangents, *wide)
+    except Exception as error:
+        raise ValueError(
+            f"{operation.name}: JAX cannot differentiate the mirror: {place(error)}; use operations that it "
+            "can (lax.scan in place of while_loop, real outputs, no casts of the outputs)."
+        ) from error
     if len(results) != len(operation.outputs):
         raise ValueError(
             f"{operation.name}: the mirror returned {len(results)} outputs, expected "
@@ -336,6 +368,10 @@ def _shapes(operation: Operation, forward: Equation, given: Sequence[Any]) -> li
             "Operation(outputs=...)."
         )
     return [tuple(result.shape) for result in results]
+
+
+def _kind(x: Any) -> str:
+    return f"{x.dtype} array" if isinstance(x, np.ndarray | np.generic) else type(x).__name__
 
 
 def _is_float_array(x: Any) -> bool:

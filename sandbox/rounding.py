@@ -14,7 +14,7 @@ float32, 2^-53 for float64):
 * + - * / sqrt: u |y|; elementary functions: a few u |y| (libraries are not correctly rounded). Nothing
   where numbers that depend on no input give a short one exactly, as (n - 1) / 2 does.
 * Sums, products of matrices and convolutions: see `sandbox.sums`. Equal numbers in an elementwise
-  operation are rounded alike.
+  operation are rounded alike; in a function of one operand, equal operands.
 * Data movement, comparisons, max and select: nothing.
 * Of a primitive that is not known a backward stable algorithm is assumed (as those of linear algebra and
   Fourier transforms are): the result is that of operands which are each off by u sqrt(k) |x|, with k the
@@ -182,13 +182,22 @@ class _Evaluator:
         # Numbers that are equal stay equal: the ties of a maximum, say.
         return self.perturbed(value, value.ndim, self.precision.floor(value), tied=True)
 
-    def perturbed(self, value: Array, ndim: int, deviation: Array, *, tied: bool = False) -> Array:
+    def perturbed(
+        self,
+        value: Array,
+        ndim: int,
+        deviation: Array,
+        *,
+        tied: bool = False,
+        operand: Array | None = None,
+    ) -> Array:
         """`value` with uniform errors of the given standard deviation in all samples but the reference;
         an infinite one stands for an overflow. If tied, equal numbers err alike; they do so in any case if
-        some that are neighbours are equal."""
+        some that are neighbours are equal. Of a function of one operand, equal operands do: a sigmoid is 1
+        for many Z, from each of which it errs by something else."""
         if value.dtype.kind == "c":
             parts = (value.real, value.imag)
-            real, imaginary = (self.perturbed(part, ndim, deviation, tied=tied) for part in parts)
+            real, imaginary = (self.perturbed(x, ndim, deviation, tied=tied) for x in parts)
             return np.asarray(real + 1j * imaginary)
         largest = self.precision.largest
         safe = value.size == 0 or (value.max() <= largest and value.min() >= -largest)
@@ -197,8 +206,9 @@ class _Evaluator:
             return value
         batched = self.batch(value, ndim)
         stored = batched[0].astype(self.dtype, copy=False)
-        tied = tied or _has_neighbours_equal(stored)
-        noise = self.uniform(stored, tied)
+        key = stored if operand is None else operand.astype(self.dtype, copy=False)
+        tied = tied or _has_neighbours_equal(key)
+        noise = self.uniform(key, tied)
         deviation = np.sqrt(12) * deviation  # the variance of a uniform number of width 1 is 1/12
         y = np.empty(batched.shape)
         y[0] = batched[0]
@@ -292,7 +302,10 @@ class _Evaluator:
                 return [self.decided(name, r, v.aval.ndim) for r, v in zip(results, eqn.outvars, strict=True)]
             if not known:
                 self.unknown.add(name)
-            return [self.rounded(name, r, v.aval.ndim) for r, v in zip(results, eqn.outvars, strict=True)]
+            operand = self.only_operand(values, ndims, eqn) if name in ROUNDED else None
+            return [
+                self.rounded(name, r, v.aval.ndim, operand) for r, v in zip(results, eqn.outvars, strict=True)
+            ]
         if name in EXACT or result.dtype.kind not in "fc":
             return [self.decided(name, result, ndim)]
         if name in ("add", "sub", "add_any") and any(not np.any(v) for v in operands):
@@ -304,9 +317,16 @@ class _Evaluator:
                 np.broadcast_arrays(*((v != 0) & np.isfinite(v) | (name == "exp") for v in exact)), axis=0
             )
             result = self.perturbed(result, ndim, np.where(underflow, self.precision.underflow, 0.0))
-        return [self.rounded(name, result, ndim)]
+        return [self.rounded(name, result, ndim, self.only_operand(values, ndims, eqn))]
 
-    def rounded(self, name: str, result: Array, ndim: int) -> Array:
+    def only_operand(self, values: list[Any], ndims: list[int], eqn: Any) -> Array | None:
+        """The operand of an elementwise function of one."""
+        if len(values) != 1 or eqn.invars[0].aval.shape != eqn.outvars[0].aval.shape:
+            return None
+        x = self.reference(values[0], ndims[0])
+        return x if x.dtype.kind == "f" else None
+
+    def rounded(self, name: str, result: Array, ndim: int, operand: Array | None = None) -> Array:
         if result.dtype.kind not in "fc":
             return result
         y = self.reference(result, ndim)
@@ -317,7 +337,7 @@ class _Evaluator:
             and name in ("add", "sub", "mul", "div", "integer_pow", "square", "sqrt")
         ):
             deviation = np.where(self.precision.is_short(y), 0.0, deviation)
-        return self.perturbed(result, ndim, deviation)
+        return self.perturbed(result, ndim, deviation, operand=operand)
 
     def decided(self, name: str, result: Array, ndim: int) -> Array:
         """The result; counted are the decisions that differ between the samples."""

@@ -375,6 +375,19 @@ def test_sums_of_tiny_terms_beside_large_ones_keep_their_sigma(product: bool) ->
     np.testing.assert_allclose(beside.sigma[1] * 2.0**664, alone.sigma[1], rtol=0.5)
 
 
+def test_saturated_units_err_by_numbers_of_their_own() -> None:
+    """sigmoid(445) and sigmoid(37) are both 1 in float64, and err by 0 and by 1e-16: rounded alike, their
+    gradients would cancel in W^T dZ for some W."""
+    Z, dA = np.array([[445.0], [36.9]]), np.array([[1.0], [1.0]])
+
+    def function(dA: Any, Z: Any) -> Any:
+        return jnp.array([[1.0, -1.0]]) @ mirror.activation_backward(dA, Z, "sigmoid")
+
+    [measured] = measure(function, dA, Z, dtype=np.float64).outputs
+    exact = -np.exp(-36.9)
+    assert abs(exact - measured.reference[0, 0]) < 4 * measured.sigma[0, 0]
+
+
 def test_examples_that_become_the_same_in_float32_err_together() -> None:
     """1 + x rounds to 1 for all x below u, although the numbers differ in float64: the errors of (1 + x) - 1
     add up to m times one, not sqrt(m) times, and cancel in a difference of two examples."""

@@ -23,6 +23,7 @@ from sandbox.equations import Equation, Inputs
 from sandbox.hooks import copied, place
 from sandbox.local import check_local
 from sandbox.report import Oracle, Report, Row, merged
+from sandbox.rounding import widened
 from sandbox.search import smallest_failure
 
 SEED = 20_240_302  # of the cotangents
@@ -345,7 +346,7 @@ def _shapes(
     """The outputs' shapes, from the mirror."""
     try:
         with jax.enable_x64(True):
-            wide = [x.astype(np.int64) if np.asarray(x).dtype.kind in "iu" else x for x in given]
+            wide = [widened(x) for x in given]
             results = jax.eval_shape(forward.reference, *wide)
     except Exception as error:
         raise ValueError(

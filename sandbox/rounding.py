@@ -97,16 +97,19 @@ def _traced(function: Callable[..., Any], structure: Any, shapes: tuple[Any, ...
         return jax.make_jaxpr(flat)(*(jax.ShapeDtypeStruct(*s) for s in shapes))  # type: ignore[no-untyped-call]
 
 
+def widened(array: Array) -> Array:
+    """In double precision; whole numbers too, because JAX divides those of 8 bits in float32."""
+    wide: dict[str, Any] = {"f": np.float64, "i": np.int64, "u": np.int64}
+    return array.astype(wide.get(array.dtype.kind, array.dtype))
+
+
 def trace(function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Array]]:
     """The jaxpr of `function` in double precision, and the flattened arguments to evaluate it at.
 
     Traces are kept by function and shapes: pass a module-level function to profit from it.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    arrays = [np.asarray(leaf) for leaf in leaves]
-    # JAX divides whole numbers of 8 bits in float32.
-    wide = {"f": np.float64, "i": np.int64, "u": np.int64}
-    arrays = [array.astype(wide.get(array.dtype.kind, array.dtype)) for array in arrays]
+    arrays = [widened(np.asarray(leaf)) for leaf in leaves]
     shapes = tuple((array.shape, array.dtype.name) for array in arrays)
     return _traced(function, structure, shapes), arrays
 

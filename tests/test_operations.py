@@ -354,7 +354,7 @@ def test_a_wrong_registration_is_one_clear_error(changes: dict[str, Any], messag
 
 
 def test_inputs_that_do_not_fit_are_one_clear_error() -> None:
-    with pytest.raises(ValueError, match="no input is an array of floats"):
+    with pytest.raises(ValueError, match=r"no input is a NumPy array of floats \(x is a int64 array"):
         check_operation(softplus(), np.arange(3), 2.0)
     with pytest.raises(ValueError, match="softplus: the mirror raised AttributeError"):
         check_operation(softplus(mirror=lambda x, beta: x.no_such), x, 2.0)
@@ -366,6 +366,16 @@ def test_inputs_that_do_not_fit_are_one_clear_error() -> None:
         check_operation(square(), x.astype(complex))
     with pytest.raises(ValueError, match=r"the mirror raised Tracer.{0,300}use jax.numpy where"):
         check_operation(square(mirror=np.exp), x)
+    with pytest.raises(ValueError, match="square: JAX cannot differentiate the mirror"):
+        check_operation(square(mirror=lambda x: jax.lax.while_loop(lambda y: y[0, 0] < 9, jnp.exp, x)), x)
+    with pytest.raises(TypeError, match=r"softplus: 1 inputs, expected x, beta: missing a required"):
+        check_operation(softplus(), x)
+    with pytest.raises(TypeError, match=r"differentiable is 'x', expected a tuple of names"):
+        softplus(differentiable="x")
+    with pytest.raises(TypeError, match="expected a dict of functions of the inputs"):
+        softplus(factors={"x": 0.5})
+    with pytest.raises(TypeError, match="operation is a function, expected a sandbox"):
+        check_operation(forward, x)  # type: ignore[arg-type]
 
 
 def test_cases_that_cannot_be_drawn_are_one_clear_error() -> None:

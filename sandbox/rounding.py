@@ -183,7 +183,9 @@ class _Evaluator:
         if value.dtype.kind != "f":
             return value
         # Numbers that are equal stay equal: the ties of a maximum, say.
-        return self.perturbed(value, value.ndim, self.precision.floor(value), tied=True)
+        ordered = np.sort(value.astype(self.dtype, copy=False), axis=None)
+        tied = bool(np.any((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)))
+        return self.perturbed(value, value.ndim, self.precision.floor(value), tied=tied)
 
     def perturbed(
         self,

@@ -74,17 +74,7 @@ def compare(
     if expected.overflow:
         # Which later number an overflow spoils (inf - inf, 0 inf) depends on the order of operations.
         representable &= np.isfinite(computed)
-    with np.errstate(all="ignore"):
-        scale = np.where(representable, sigma, 0.0)
-        error = np.abs(np.where(representable, computed.astype(np.float64) - g, 0.0))
-        error = np.where(np.isnan(error), np.inf, error)
-        z = np.where(error > 0, error / scale, 0.0)
-        sigma_error = float(np.max(z, initial=0.0))
-        # Relative to the largest entries, so that the squares neither overflow nor underflow.
-        unit = float(np.max(scale, initial=0.0)) or 1.0
-        tensor_error = float(np.linalg.norm(error / unit) / (np.linalg.norm(scale / unit) or 1.0))
-        largest = float(np.max(np.abs(g), where=representable, initial=0.0))
-        relative_error = float(np.max(error, initial=0.0) / largest) if error.any() else 0.0
+    z, sigma_error, tensor_error, relative_error = _errors(computed, g, sigma, representable)
     overflowed = int(g.size - np.count_nonzero(representable))
     row = replace(
         row, sigma_error=sigma_error, tensor_error=tensor_error, relative_error=relative_error,
@@ -112,6 +102,24 @@ def compare(
             "all entries overflow in this dtype." if np.isfinite(g).any() else "the reference is not finite."
         )
     return replace(row, verdict=verdict, finding=finding)
+
+
+def _errors(
+    computed: Array, g: Array, sigma: Array, representable: Array
+) -> tuple[Array, float, float, float]:
+    """z of each entry; the largest z, that of the whole tensor, and the largest relative error."""
+    with np.errstate(all="ignore"):
+        error = np.abs(np.where(representable, computed.astype(np.float64, copy=False) - g, 0.0))
+        if not error.any():  # many agree to the bit
+            return error, 0.0, 0.0, 0.0
+        error = np.where(np.isnan(error), np.inf, error)
+        scale = np.where(representable, sigma, 0.0)
+        z = np.where(error > 0, error / scale, 0.0)
+        # Relative to the largest entries, so that the squares neither overflow nor underflow.
+        unit = float(np.max(scale)) or 1.0
+        tensor_error = float(np.linalg.norm(error / unit) / (np.linalg.norm(scale / unit) or 1.0))
+        largest = float(np.max(np.abs(g), where=representable, initial=0.0))
+        return z, float(np.max(z)), tensor_error, float(np.max(error) / largest)
 
 
 def _as_array(value: Any) -> Array:

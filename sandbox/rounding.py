@@ -168,7 +168,7 @@ class _Evaluator:
         self.dtype = dtype
         self.precision = Precision.of(dtype)
         self.samples = K
-        self.rng = np.random.Generator(np.random.SFC64(SEED))
+        self.bits = np.random.SFC64(SEED)
         self.unknown: set[str] = set()
         self.kinks = 0
         self.overflow = False
@@ -214,7 +214,7 @@ class _Evaluator:
         key = stored if operand is None else operand.astype(self.dtype, copy=False)
         tied = tied or _has_neighbours_equal(key)
         noise = self.uniform(key, tied)
-        deviation = np.sqrt(12) * deviation  # the variance of a uniform number of width 1 is 1/12
+        deviation = deviation * (np.sqrt(12) / 2**16)  # the variance over a width of w is w^2 / 12
         y = np.empty(batched.shape)
         y[0] = batched[0]
         np.multiply(noise, deviation if safe else np.nan_to_num(deviation, nan=0.0, posinf=0.0), out=y[1:])
@@ -230,10 +230,12 @@ class _Evaluator:
         return y
 
     def uniform(self, stored: Array, tied: bool) -> Array:
-        """Numbers in [-1/2, 1/2) for the samples of `stored`; if tied, equal ones for equal numbers."""
+        """Integers in [-2^15, 2^15) for the samples of `stored`; if tied, equal ones for equal numbers."""
         values, which = np.unique(stored, return_inverse=True) if tied else (stored, None)
-        noise = self.rng.random((self.samples, *values.shape), dtype=np.float32)
-        noise -= 0.5
+        # 16 bits each, which take a fifth of the time of `random`, are enough for the size of an error.
+        count = self.samples * values.size
+        words = self.bits.random_raw(-(-count // 4)).view(np.int16)
+        noise = words[:count].reshape(self.samples, *values.shape)
         return noise if which is None else np.asarray(noise[:, which.reshape(stored.shape)])
 
     def reference(self, value: Any, ndim: int) -> Array:
@@ -552,8 +554,12 @@ def _has_neighbours_equal(y: Array) -> bool:
 
 
 def _norm(deviations: Array) -> Array:
-    """The root of the sum of squares over the samples; each component is scaled, because the squares of
-    a deviation below 1e-162 underflow."""
+    """The root of the sum of squares over the samples."""
+    deviations = _real(deviations)
+    squares = np.einsum("k...,k...->...", deviations, deviations)
+    if 1e-280 < squares.min(initial=1.0) and squares.max(initial=1.0) < np.inf:
+        return np.asarray(np.sqrt(squares))
+    # Some may have underflowed or overflowed: each component is scaled.
     magnitude = np.abs(deviations)
     largest = magnitude.max(axis=0, initial=0.0)
     if not np.isfinite(largest).all():

@@ -16,6 +16,7 @@ rounded alike, and their errors add up: see `nearly_equal`.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +58,8 @@ class Precision:
 def of_sum(terms: Array, precision: Precision) -> Array:
     """The standard deviation of the sum of (k, ...) terms over the first axis."""
     scale = _scale(terms, 0)
-    partials = np.add.reduceat(terms, _borders(len(terms))[:-1], axis=0)
-    lanes = np.stack([np.sum(terms[l::LANES], axis=0) for l in range(LANES)])
+    partials = (np.sum(terms[block], axis=0) for block in _blocks(len(terms)))
+    lanes = (np.sum(terms[lane], axis=0) for lane in _lanes(len(terms)))
     squares = np.sum((terms / scale) ** 2, axis=0)
     alike = nearly_equal(terms, precision.u)
     return _summation(partials, lanes, squares, alike, len(terms), scale[0], precision)
@@ -77,8 +78,8 @@ def of_products(x: Array, y: Array, precision: Precision) -> Array:
     k = x.shape[-1]
     if k == 0:
         return np.zeros((*x.shape[:-1], y.shape[-1]))
-    partials = np.stack([x[..., a:b] @ y[..., a:b, :] for a, b in itertools.pairwise(_borders(k))])
-    lanes = np.stack([x[..., l::LANES] @ y[..., l::LANES, :] for l in range(LANES)])
+    partials = (x[..., block] @ y[..., block, :] for block in _blocks(k))
+    lanes = (x[..., lane] @ y[..., lane, :] for lane in _lanes(k))
     scale_x, scale_y = _scale(x, -1), _scale(y, -2)
     squares = (x / scale_x) ** 2 @ (y / scale_y) ** 2
     # A product that underflows leaves no trace in the squares, but is a rounding error.
@@ -92,26 +93,33 @@ def of_products(x: Array, y: Array, precision: Precision) -> Array:
 
 
 def _summation(
-    partials: Array, lanes: Array, squares: Array, alike: Array, k: int, scale: Array, precision: Precision
+    partials: Iterable[Array],
+    lanes: Iterable[Array],
+    squares: Array,
+    alike: Array,
+    k: int,
+    scale: Array,
+    precision: Precision,
 ) -> Array:
     """The standard deviation of a sum of k terms.
 
     Args:
-        partials: the B block sums, (B, ...). lanes: the sums of every 8th term, (8, ...).
+        partials: the sums of the blocks. lanes: the sums of every 8th term.
         squares: the sum of squares of the terms divided by `scale`, which keeps them from overflow and
             underflow.
         alike: by how much nearly equal terms raise the variance of the roundings (see `nearly_equal`).
     """
-    S = np.cumsum(partials, axis=0)
-    total = S[-1].copy()
-    S /= np.maximum(scale, np.finfo(float).tiny)
-    T = lanes / np.maximum(scale, np.finfo(float).tiny)
-    block = k / len(partials)
-    # sum_b (S_{b-1}^2 + S_{b-1} S_b + S_b^2), with S_0 = 0
-    areas = 2 * np.einsum("b...,b...->...", S, S) - S[-1] ** 2
-    areas += np.einsum("b...,b...->...", S[:-1], S[1:])
-    areas = np.maximum(block * areas, k / LANES * np.einsum("b...,b...->...", T, T))
-    variance = areas / 3 + (block / 6 + 1) * squares
+    divisor = np.maximum(scale, np.finfo(float).tiny)
+    block = k / min(BLOCKS, k)
+    total, S, areas = np.zeros_like(squares), np.zeros_like(squares), np.zeros_like(squares)
+    for partial in partials:
+        total += partial
+        before, S = S, total / divisor
+        areas += before**2 + before * S + S**2
+    lane_areas = np.zeros_like(squares)
+    for lane in lanes:
+        lane_areas += (lane / divisor) ** 2
+    variance = np.maximum(block * areas, k / LANES * lane_areas) / 3 + (block / 6 + 1) * squares
     deviation = precision.u * np.sqrt(variance * alike) * scale
     # Each of the k terms may underflow. Where even the squares
     # underflow, the rounding of the result is what is left.
@@ -157,6 +165,11 @@ def _scale(x: Array, axis: int) -> Array:
     return np.asarray(np.maximum(largest, np.finfo(float).tiny))
 
 
-def _borders(k: int) -> Array:
-    """0 = i_0 < ... < i_B = k: the blocks of a sum of k terms."""
-    return np.linspace(0, k, min(BLOCKS, k) + 1).astype(int)
+def _blocks(k: int) -> Iterator[slice]:
+    """The blocks of a sum of k terms, at most 8."""
+    borders = np.linspace(0, k, min(BLOCKS, k) + 1).astype(int)
+    return (slice(a, b) for a, b in itertools.pairwise(borders))
+
+
+def _lanes(k: int) -> Iterator[slice]:
+    return (slice(l, None, LANES) for l in range(min(LANES, k)))

@@ -557,7 +557,7 @@ def _norm(deviations: Array) -> Array:
     """The root of the sum of squares over the samples."""
     deviations = _real(deviations)
     squares = np.einsum("k...,k...->...", deviations, deviations)
-    if 1e-280 < squares.min(initial=1.0) and squares.max(initial=1.0) < np.inf:
+    if squares.min(initial=1.0) > 1e-280 and squares.max(initial=1.0) < np.inf:
         return np.asarray(np.sqrt(squares))
     # Some may have underflowed or overflowed: each component is scaled.
     magnitude = np.abs(deviations)

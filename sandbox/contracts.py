@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -92,13 +93,8 @@ def _contracts(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[
         yield "one unit", lambda: s.one("n" if one_layer else "np", "one unit")
         if one_layer and "p" in axes:
             yield "one input", lambda: s.one("p", "one input")
-    if s.equation.axes and s.equation.inputs[-1] == "Z":
-        yield "Z = 0", s.zero
-        yield "large |Z|", s.large
-    if s.equation.function == "L_model_backward":
-        yield "large gradients", s.large_gradients
-    if s.equation.function in ("L_model_forward", "compute_cost", "L_model_backward"):
-        yield "AL near 0 and 1", s.saturated
+    for name, inputs in s.equation.elsewhere.items():
+        yield name, partial(s.elsewhere, name, inputs)
     if stacks is not None:
         yield "stacks", s.stacks
 
@@ -185,13 +181,16 @@ class _Subject:
                 "is something random, or kept from an earlier call?"
             )
 
-    def no_warnings(self) -> None:
-        arguments = copied(self.equation.pack(*self.inputs))
+    def warning(self, inputs: Inputs) -> str:
+        arguments = copied(self.equation.pack(*inputs))
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("always")
             self.function(*arguments)
-        if caught:
-            raise _BrokenError(f"it warned: {caught[0].message}.")
+        return str(caught[0].message) if caught else ""
+
+    def no_warnings(self) -> None:
+        if warning := self.warning(self.inputs):
+            raise _BrokenError(f"it warned: {warning}.")
 
     def layouts(self) -> None:
         def fortran(x: Array) -> Array:
@@ -270,47 +269,11 @@ class _Subject:
         single.inputs_unchanged()
         single.outputs_are_new()
 
-    def zero(self) -> None:
-        Z = self.inputs[-1]
-        self.check(
-            (*self.inputs[:-1], np.zeros_like(Z)), "with Z = 0, where the subgradient is 0 by convention"
-        )
-
-    def large(self) -> None:
-        Z = self.inputs[-1]
-        # Some stay as they are, by whose size the others are judged.
-        large = np.choose(np.arange(Z.size).reshape(Z.shape) % 3, (1000, -1000, Z)).astype(Z.dtype)
-        inputs = (*self.inputs[:-1], large)
-        self.check(inputs, "with Z = 1000 and -1000")
-        with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
-            warnings.simplefilter("always")
-            self.function(*copied(self.equation.pack(*inputs)))
-        if caught:
-            message = f"with Z = 1000 and -1000 the values are right, and it warned: {caught[0].message}."
-            raise _BrokenError(message, note=True)
-
-    def saturated(self) -> None:
-        """A clip of AL or a small number added to it shows there."""
-        inputs = tuple(x.astype(np.float64) for x in self.inputs)
-        if self.equation.function == "compute_cost":
-            AL, Y = inputs
-            ends, targets = (1e-9, 1e-9, 1 - 2.0**-20, 1 - 2.0**-20), (1, 0, 1, 0)
-            inputs = np.resize(ends, AL.shape), np.resize(targets, Y.shape).astype(float)
-        else:
-            *inner, W, b = inputs
-            Z = self.equation.logits(*inputs)
-            factor = 20 / np.max(np.abs(Z))
-            inputs = (*inner, factor * W, factor * b)
-        self.check(inputs, "with AL near 0 and 1")
-
-    def large_gradients(self) -> None:
-        """The same Z from an X that is 2^10 times as large: dW1 is as much larger. A clip shows there."""
-        factor = 2.0**10
-        inputs = tuple(
-            x * x.dtype.type(factor if name == "X" else 1 / factor if name == "W1" else 1)
-            for name, x in zip(self.equation.inputs, self.inputs, strict=True)
-        )
-        self.check(inputs, "with gradients of 1e3")
+    def elsewhere(self, name: str, make: Callable[..., Inputs]) -> None:
+        inputs = make(*self.inputs)
+        self.check(inputs, f"with {name}")
+        if warning := self.warning(inputs):
+            raise _BrokenError(f"with {name} the values are right, and it warned: {warning}.", note=True)
 
     def stacks(self) -> None:
         reverse = tuple(np.flip(x, -1) if ax.endswith("m") else x for x, ax in zip(

@@ -39,7 +39,8 @@ class Equation:
         factors: of a backward, the factor of each output by convention (1/m in dW), from the inputs.
         differentiated: of a backward, for each output which of the forward's inputs it is the derivative by
             (-1: none of them).
-        logits: of a whole network, Z[L] from the inputs.
+        elsewhere: by the name of a contract, the inputs made from the given ones at which it asks for the
+            values once more.
     """
 
     function: str
@@ -54,7 +55,7 @@ class Equation:
     forward: Equation | None = None
     factors: Mapping[int, Callable[..., float]] = field(default_factory=dict)
     differentiated: tuple[int, ...] = ()
-    logits: Callable[..., Any] = lambda *inputs: None
+    elsewhere: Mapping[str, Callable[..., Inputs]] = field(default_factory=dict)
 
     def named(self, inputs: Inputs) -> dict[str, Any]:
         """The inputs by name, with m, the number of examples, where the axes tell it."""
@@ -160,6 +161,28 @@ def _twice(S: Array) -> Array:
     return derivative
 
 
+def _large(*inputs: Any) -> Inputs:
+    """A third of Z stays as it is, by whose size the rest is judged."""
+    *others, Z = inputs
+    large = np.choose(np.arange(Z.size).reshape(Z.shape) % 3, (1000, -1000, Z))
+    return (*others, large.astype(Z.dtype))
+
+
+_OF_Z: dict[str, Callable[..., Inputs]] = {
+    "Z = 0": lambda *inputs: (*inputs[:-1], np.zeros_like(inputs[-1])),
+    "Z = 1000 and -1000": _large,
+}
+
+
+SATURATED = "AL near 0 and 1"
+
+
+def _saturated(AL: Array, Y: Array) -> Inputs:
+    """In double precision, where a clip of AL or a small number added to it shows."""
+    ends, targets = (1e-9, 1e-9, 1 - 2.0**-20, 1 - 2.0**-20), (1.0, 0.0, 1.0, 0.0)
+    return np.resize(ends, AL.shape), np.resize(targets, Y.shape)
+
+
 _LAYER = ("A_prev", "W", "b")
 _LAYER_AXES = ("pm", "np", "n1")
 _ONE_OVER_M: dict[int, Callable[..., float]] = {
@@ -175,6 +198,7 @@ _ACTIVATION_FORWARD = {
     g: Equation(
         g, lambda Z, g=g: ({"relu": mirror.relu, "sigmoid": mirror.sigmoid}[g](Z), Z),
         ("Z",), ("A", "cache Z"), unpack=lambda result: _tuple_of(result, "(A, cache)"), axes=("nm",),
+        elsewhere=_OF_Z,
     )
     for g in ("relu", "sigmoid")
 }  # fmt: skip
@@ -198,7 +222,7 @@ _ACTIVATION_BACKWARD = {
     g: Equation(
         f"{g}_backward", partial(mirror.activation_backward, activation=g), ("dA", "Z"), ("dZ",),
         cotangents=1, axes=("nm", "nm"), mistakes=_MISTAKES[g], forward=_ACTIVATION_FORWARD[g],
-        differentiated=(0,),
+        differentiated=(0,), elsewhere=_OF_Z,
     )
     for g in ("relu", "sigmoid")
 }  # fmt: skip
@@ -207,11 +231,18 @@ _LINEAR_ACTIVATION_BACKWARD = {
         "linear_activation_backward", partial(mirror.linear_activation_backward, activation=g),
         ("dA", *_LAYER, "Z"), ("dA_prev", "dW", "db"),
         pack=lambda dA, A_prev, W, b, Z, g=g: (dA, ((A_prev, W, b), Z), g), unpack=_three, cotangents=1,
-        axes=("nm", *_LAYER_AXES, "nm"), mistakes=_MISTAKES[g],
+        axes=("nm", *_LAYER_AXES, "nm"), mistakes=_MISTAKES[g], elsewhere=_OF_Z,
     )
     for g in ("relu", "sigmoid")
 }  # fmt: skip
-_COMPUTE_COST = Equation("compute_cost", _compute_cost, ("AL", "Y"), ("cost",), axes=("1m", "1m"))
+_COMPUTE_COST = Equation(
+    "compute_cost",
+    _compute_cost,
+    ("AL", "Y"),
+    ("cost",),
+    axes=("1m", "1m"),
+    elsewhere={SATURATED: _saturated},
+)
 
 FUNCTIONS = (  # inner ones before those that call them
     "sigmoid", "relu", "linear_forward", "linear_activation_forward", "L_model_forward", "compute_cost",

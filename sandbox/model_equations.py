@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from sandbox import mirror, network
-from sandbox.equations import Equation, Inputs
+from sandbox.equations import SATURATED, Equation, Inputs
+from sandbox.typing import Array
 from sandbox.validation import check_caches
 
 RATE = 0.125  # of update_parameters: a power of 2, which every dtype holds exactly
@@ -55,7 +56,10 @@ def backward_equation(keys: tuple[str, ...]) -> Equation:
         axes=("pm", "1m", *_parameter_axes(keys)),
         differentiated=tuple(by.get(name, -1) for name in names),
         factors={names.index("dA0"): lambda X, *_: np.shape(X)[-1]},  # dA0 is of the summed loss
-        logits=lambda X, Y, *theta: pack(X, Y, *theta)[2][-1][1],
+        elsewhere={
+            "gradients of 1e3": _large_gradients,
+            SATURATED: lambda X, Y, *theta: _saturated(keys, theta, X, Y),
+        },
     )  # fmt: skip
 
 
@@ -86,8 +90,25 @@ def forward_equation(keys: tuple[str, ...]) -> Equation:
         "L_model_forward", reference, ("X", *keys), outputs,
         lambda X, *theta: (X, dict(zip(keys, theta, strict=True))), unpack_caches,
         axes=("pm", *_parameter_axes(keys)),
-        logits=lambda X, *theta: network.L_model_forward(X, dict(zip(keys, theta, strict=True)))[1][-1][1],
+        elsewhere={SATURATED: lambda X, *theta: _saturated(keys, theta, X)},
     )  # fmt: skip
+
+
+def _saturated(keys: tuple[str, ...], theta: tuple[Array, ...], X: Array, *Y: Array) -> Inputs:
+    """The last layer so much larger, in double precision, that sigmoids are near 0 and 1, where a clip of AL
+    or a small number added to it shows."""
+    X, *targets = (x.astype(np.float64) for x in (X, *Y))
+    parameters = {key: x.astype(np.float64) for key, x in zip(keys, theta, strict=True)}
+    _, caches = network.L_model_forward(X, parameters)
+    factor = 20 / np.max(np.abs(caches[-1][1]))
+    *inner, W, b = parameters.values()
+    return (X, *targets, *inner, factor * W, factor * b)
+
+
+def _large_gradients(X: Array, Y: Array, W1: Array, *others: Array) -> Inputs:
+    """The same Z from an X that is 2^10 times as large: dW1 is as much larger, and a clip shows."""
+    factor = W1.dtype.type(2.0**10)
+    return (factor * X, Y, W1 / factor, *others)
 
 
 def unused_gradients(theta: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,21 +28,20 @@ from sandbox.contracts import check_contracts
 from sandbox.equations import FORWARD, FUNCTIONS, Equation, Inputs, equation_of
 from sandbox.hooks import Call, Function, Recorder, copied, place, resolve
 from sandbox.local import check_local
-from sandbox.model_equations import (
-    RATE,
-    backward_equation,
-    forward_equation,
-    unused_gradients,
-    update_equation,
+from sandbox.model_equations import RATE
+from sandbox.probes import (
+    Subjects,
+    activation_of,
+    contract_subjects,
+    drawn_network,
+    further_calls,
+    some_gradients,
 )
 from sandbox.report import Report, Row
 from sandbox.search import smallest_failure
 from sandbox.typing import Activation, Array, ArrayLike, Cache, LinearCache
 from sandbox.validation import as_matrix, as_targets, check_caches, check_parameters, unpack
 from sandbox.wiring import Failed, Model, model_report
-
-Subjects = Mapping[str, list[tuple[Equation, Inputs]]]
-SEED = 20_240_301  # of cotangents and gradients of the check's own
 
 Functions = Mapping[str, Function] | ModuleType | str | Path | None
 
@@ -135,13 +133,13 @@ def check_model(
             _attempt(bound["compute_cost"], *copied((AL, Y)))
         given = copied((AL, Y, caches))
         grads = _attempt(bound["L_model_backward"], *given)
-        _attempt(bound["update_parameters"], copied(theta), _some_gradients(theta), RATE)
-        made = {(call.function, _activation(call.arguments)) for call in recorder.calls}
-        for name, arguments in _further_calls(caches):
-            if name in tested and (name, _activation(arguments)) not in made:
+        _attempt(bound["update_parameters"], copied(theta), some_gradients(theta), RATE)
+        made = {(call.function, activation_of(call.arguments)) for call in recorder.calls}
+        for name, arguments in further_calls(caches):
+            if name in tested and (name, activation_of(arguments)) not in made:
                 _attempt(bound[name], *copied(arguments))
     model = Model(X, Y, theta, AL, caches, forward, grads, tested)
-    subjects = _contract_subjects(AL.dtype.name) if contracts else {}
+    subjects = contract_subjects(AL.dtype.name) if contracts else {}
     report = _report(recorder, model_report(model, recorder), tested, subjects)
     return replace(report, tested=_tested(functions, tested))
 
@@ -166,7 +164,7 @@ def check_functions(functions: Functions, *, contracts: bool = True, cases: int 
     )
 
     def check(case: Any) -> Report:
-        return check_model(*_drawn(*case), functions=tested, contracts=False)
+        return check_model(*drawn_network(*case), functions=tested, contracts=False)
 
     def describe(case: Any) -> str:
         dims, m, dtype, seed = case
@@ -177,18 +175,9 @@ def check_functions(functions: Functions, *, contracts: bool = True, cases: int 
     if not report or not contracts:
         return report
     # Contracts do not depend on the case, and are asked once.
-    asked = check_model(*_drawn([4, 3, 2], 5, "float64", 0), functions=tested)
+    asked = check_model(*drawn_network([4, 3, 2], 5, "float64", 0), functions=tested)
     contracts_only = tuple(row for row in asked.rows if row.scope == "contract" or row.verdict == "FAIL")
     return replace(report, rows=(*report.rows, *contracts_only))
-
-
-def _drawn(dims: list[int], m: int, dtype: str, seed: int) -> tuple[dict[str, Array], Array, Array]:
-    rng = np.random.default_rng(seed)
-    theta = network.initialize_parameters_deep([*dims, 1], rng=rng, scheme="he", dtype=dtype)
-    theta = {key: x + (0.1 * rng.standard_normal(x.shape)).astype(dtype) for key, x in theta.items()}
-    theta["W1"][0], theta["b1"][0] = 0, 0  # a unit whose Z is exactly 0
-    Y = rng.integers(0, 2, (1, m)).astype(dtype)
-    return theta, rng.standard_normal((dims[0], m)).astype(dtype), Y
 
 
 def _tested(functions: Functions, tested: Mapping[str, Function]) -> str:
@@ -202,36 +191,6 @@ def _tested(functions: Functions, tested: Mapping[str, Function]) -> str:
         if name not in FUNCTIONS and (meant := difflib.get_close_matches(name, others, 1, 0.9)):
             text += f" Not checked: {name} (did you mean {meant[0]}?)."
     return text
-
-
-def _some_gradients(theta: Mapping[str, Array]) -> dict[str, Array]:
-    """As L_model_backward's, of many sizes, with dA0, dA1, ..., which an update has no use for. Not of the
-    seed 0, with which parameters may well have been drawn: they would be proportional."""
-    rng = np.random.default_rng(SEED)
-    gradients = {
-        f"d{key}": (rng.standard_normal(x.shape) * 1000 ** rng.uniform(-1, 1, x.shape)).astype(x.dtype)
-        for key, x in theta.items()
-    }
-    return {**unused_gradients(theta), **gradients}
-
-
-def _further_calls(caches: Any) -> list[tuple[str, tuple[Any, ...]]]:
-    """Something to call each inner function with, and each of its branches, where the network at hand
-    does not: a first layer, which has several units."""
-    linear_cache, Z = caches[0]
-    dA = np.random.default_rng(SEED).standard_normal(Z.shape).astype(Z.dtype)
-    return [
-        ("linear_forward", linear_cache),
-        ("linear_backward", (dA, linear_cache)),
-        *((g, (Z,)) for g in ("relu", "sigmoid")),
-        *((f"{g}_backward", (dA, Z)) for g in ("relu", "sigmoid")),
-        *(("linear_activation_forward", (*linear_cache, g)) for g in ("relu", "sigmoid")),
-        *(("linear_activation_backward", (dA, (linear_cache, Z), g)) for g in ("relu", "sigmoid")),
-    ]
-
-
-def _activation(arguments: tuple[Any, ...]) -> str:
-    return next((x for x in arguments if isinstance(x, str)), "")
 
 
 def _attempt(function: Function, *arguments: Any) -> Any:
@@ -367,33 +326,3 @@ def _contracts(
     stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
     right = all(row.verdict != "FAIL" for row in found)
     return check_contracts(equation, function, inputs, stacks=stacks, right=right)
-
-
-@lru_cache(maxsize=2)
-def _contract_subjects(dtype: str) -> Subjects:
-    """Each function's equations and inputs at which to ask for its contracts: those of a small network
-    of fixed shapes, so that tracing is paid once. One for each activation."""
-    rng = np.random.default_rng(0)
-    theta = network.initialize_parameters_deep([3, 4, 4, 1], rng=rng, scheme="he", dtype=dtype)
-    theta = {key: x + (0.1 * rng.standard_normal(x.shape)).astype(dtype) for key, x in theta.items()}
-    theta["W1"][0], theta["b1"][0] = 0, 0  # a unit whose Z is exactly 0
-    X, Y = rng.standard_normal((3, 6)).astype(dtype), np.array([[0, 1, 1, 0, 1, 0]], dtype)
-    recorder = Recorder({})
-    with recorder.bound() as bound:
-        AL, caches = bound["L_model_forward"](X, theta)
-        bound["compute_cost"](AL, Y)
-        for name, arguments in _further_calls(caches):
-            bound[name](*arguments)
-    subjects: dict[tuple[str, str], tuple[Equation, Inputs]] = {}
-    for call in recorder.calls:
-        if subject := equation_of(call.function, call.arguments):
-            subjects[call.function, _activation(call.arguments)] = subject
-    keys, values, gradients = tuple(theta), tuple(theta.values()), _some_gradients(theta)
-    return {
-        name: [subject for (function, _), subject in subjects.items() if function == name]
-        for name in FUNCTIONS
-    } | {
-        "L_model_forward": [(forward_equation(keys), (X, *values))],
-        "L_model_backward": [(backward_equation(keys), (X, Y, *values))],
-        "update_parameters": [(update_equation(keys), (*values, *(gradients[f"d{key}"] for key in keys)))],
-    }

@@ -97,6 +97,22 @@ def _traced(function: Callable[..., Any], structure: Any, shapes: tuple[Any, ...
         return jax.make_jaxpr(flat)(*(jax.ShapeDtypeStruct(*s) for s in shapes))  # type: ignore[no-untyped-call]
 
 
+@lru_cache(maxsize=2048)
+def _program(jaxpr: Any) -> list[tuple[Any, list[Any]]]:
+    """The equations that the results depend on (of a VJP the primal is often not needed), each with the
+    variables that are not used after it."""
+    needed = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
+    program = []
+    for eqn in reversed(jaxpr.eqns):
+        if needed.isdisjoint(eqn.outvars):
+            continue
+        operands = {v for v in eqn.invars if isinstance(v, core.Var)}
+        unused = [v for v in eqn.outvars if v not in needed]
+        program.append((eqn, [*(operands - needed), *unused]))
+        needed |= operands
+    return program[::-1]
+
+
 def widened(array: Array) -> Array:
     """In double precision; whole numbers too, because JAX divides those of 8 bits in float32."""
     wide: dict[str, Any] = {"f": np.float64, "i": np.int64, "u": np.int64}
@@ -124,7 +140,7 @@ def measure(function: Callable[..., Any], *arguments: Any, dtype: Any, samples: 
         samples: K, the degrees of freedom of sigma.
     """
     closed, arrays = trace(function, *arguments)
-    size = sum(8 * v.aval.size for eqn in closed.jaxpr.eqns for v in eqn.outvars)
+    size = sum(8 * v.aval.size for eqn, _ in _program(closed.jaxpr) for v in eqn.outvars)
     chunk = int(np.clip(MEMORY // max(size, 1) - 1, 8, samples))
     evaluator = _Evaluator(np.dtype(dtype))
     references: list[Array] = []
@@ -250,22 +266,17 @@ class _Evaluator:
 
     def run(self, jaxpr: Any, consts: Any, arguments: Any) -> list[Any]:
         env: dict[Any, Any] = {}
-        last = {v: i for i, eqn in enumerate(jaxpr.eqns) for v in eqn.invars if isinstance(v, core.Var)}
-        keep = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
 
         def read(atom: Any) -> Any:
             return np.asarray(atom.val) if isinstance(atom, core.Literal) else env[atom]
 
         env.update(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
         env.update(zip(jaxpr.invars, arguments, strict=True))
-        for i, eqn in enumerate(jaxpr.eqns):
+        for eqn, done_with in _program(jaxpr):
             results = self.evaluate(eqn, [read(v) for v in eqn.invars])
-            for var, result in zip(eqn.outvars, results, strict=True):
-                if var in last or var in keep:
-                    env[var] = result
-            for var in eqn.invars:
-                if isinstance(var, core.Var) and last.get(var) == i and var not in keep:
-                    env.pop(var, None)
+            env.update(zip(eqn.outvars, results, strict=True))
+            for var in done_with:
+                del env[var]
         return [read(v) for v in jaxpr.outvars]
 
     def evaluate(self, eqn: Any, values: list[Any]) -> list[Any]:

@@ -403,3 +403,14 @@ def test_examples_that_become_the_same_in_float32_err_together() -> None:
     assert abs(0.0 - total.reference) <= 3 * total.sigma
     np.testing.assert_array_less(np.abs(0.0 - differences.reference), 3 * differences.sigma)
     assert float(np.max(differences.sigma)) < 1e-3 * 2.0**-24
+
+
+def test_what_a_vjp_does_not_need_is_left_out() -> None:
+    """The backward of a square does not compute the square, which overflows here."""
+
+    def backward(dy: Any, x: Any) -> Any:
+        return jax.vjp(jnp.square, x)[1](dy)[0]
+
+    noise = measure(backward, np.ones(3), np.full(3, 1e30), dtype=np.float32)
+    assert not noise.outputs[0].overflow
+    assert np.isfinite(noise.outputs[0].sigma).all()

@@ -291,6 +291,12 @@ def _sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
                 bar.update(task, advance=runs, diverged=state.fields["diverged"] + diverged, rate=rate)
 
             return run_sweep(spec, results, progress, overwrite)
+    except KeyboardInterrupt:
+        print(
+            f"Interrupted. What is finished is kept in {results}; the same command goes on from there.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
     except (DataError, StoreError) as error:
         raise _bad_input(error) from None
     except GradientError as error:

@@ -283,3 +283,13 @@ def test_a_file_that_exits_is_malformed_input(tmp_path: Path) -> None:
 
 def test_the_version_is_printed() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("autodiff-sandbox 0.")
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("experiments.cli.run_sweep", interrupted)
+    result = CliRunner().invoke(app, ["sweep", "--results", str(tmp_path)])
+    assert result.exit_code == 130
+    assert "the same command goes on" in result.stderr

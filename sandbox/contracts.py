@@ -104,10 +104,18 @@ class _Subject:
         self.equation, self.function, self.inputs = equation, function, inputs
         self.noise: Noise | None = None
 
-    def call(self, inputs: Inputs) -> Any:
+    def packed(self, inputs: Inputs) -> Inputs:
+        """Copies of the inputs, as the function's arguments."""
+        arguments: Inputs = copied(self.equation.pack(*inputs))
+        return arguments
+
+    def run(self, arguments: Inputs) -> Any:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return self.function(*copied(self.equation.pack(*inputs)))
+            return self.function(*arguments)
+
+    def call(self, inputs: Inputs) -> Any:
+        return self.run(self.packed(inputs))
 
     def expected(self) -> Noise:
         if self.noise is None:
@@ -131,12 +139,10 @@ class _Subject:
         self.check(self.inputs, f"with {shapes}")
 
     def inputs_unchanged(self) -> None:
-        arguments = copied(self.equation.pack(*self.inputs))
+        arguments = self.packed(self.inputs)
         before = copied(arguments)
         arrays = [(x, x.copy()) for x in jax.tree.leaves(arguments) if isinstance(x, np.ndarray)]
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.function(*arguments)
+        self.run(arguments)
         if where := difference(before, arguments):
             if any(difference(x, was) for x, was in arrays):
                 raise _BrokenError(f"{where} was changed in place; work on a copy.")
@@ -146,10 +152,8 @@ class _Subject:
             )
 
     def outputs_are_new(self) -> None:
-        arguments = copied(self.equation.pack(*self.inputs))
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            result = self.function(*arguments)
+        arguments = self.packed(self.inputs)
+        result = self.run(arguments)
         given = [x for x in jax.tree.leaves(arguments) if isinstance(x, np.ndarray)]
         try:
             outputs = self.equation.unpack(result)
@@ -182,7 +186,7 @@ class _Subject:
             )
 
     def warning(self, inputs: Inputs) -> str:
-        arguments = copied(self.equation.pack(*inputs))
+        arguments = self.packed(inputs)
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="warn", under="ignore"):
             warnings.simplefilter("always")
             self.function(*arguments)
@@ -207,14 +211,12 @@ class _Subject:
         for name, layout in (("read-only", read_only), ("strided", strided), ("Fortran-ordered", fortran)):
             arguments = jax.tree.map(
                 lambda x, layout=layout: layout(x) if isinstance(x, np.ndarray) else x,
-                copied(self.equation.pack(*self.inputs)),
+                self.packed(self.inputs),
             )
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                try:
-                    result = self.function(*arguments)
-                except Exception as error:
-                    raise _BrokenError(f"with {name} inputs it raised {place(error)}.") from None
+            try:
+                result = self.run(arguments)
+            except Exception as error:
+                raise _BrokenError(f"with {name} inputs it raised {place(error)}.") from None
             self.agree(result, self.expected(), self.inputs, f"with {name} inputs")
 
     def other_dtype(self) -> None:

@@ -137,7 +137,7 @@ def update_equation(keys: tuple[str, ...]) -> Equation:
         theta, dtheta = inputs[:count], inputs[count:]
         yield "It is theta + learning_rate dtheta: a sign is wrong.", (*theta, *(-x for x in dtheta))
         yield "It is theta - dtheta: is the learning rate left out?", (*theta, *(x / RATE for x in dtheta))
-        yield "It is theta: was anything updated?", (*theta, *(0 * x for x in dtheta))
+        yield "It is theta as it was: is it updated?", (*theta, *(0 * x for x in dtheta))
 
     return Equation(
         "update_parameters",

@@ -107,13 +107,14 @@ def check(
     try:
         spec = make_spec(fields)
         with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
-            reports = _reports(file, spec, width, examples, cases, contracts)
+            found = _reports(file, spec, width, examples, cases, contracts)
     except SpecError as error:
         # The fields of a sweep are lists; here each is an option.
         named = re.sub(r"\b(depth|width|scheme|seed)s(\.0)?\b", r"--\1", str(error))
         raise _bad_input(SpecError(named.replace("dtype", "--dtype"))) from None
     except (TypeError, ValueError) as error:
         raise _bad_input(error) from None
+    reports = {name: report for name, report in found.items() if isinstance(report, Report)}
     if as_json:
         print(json.dumps({name: report.to_dict() for name, report in reports.items()}, indent=1))
     else:
@@ -122,6 +123,8 @@ def check(
             if len(reports) > 1:
                 console.rule(name, align="left")
             console.print(report)
+    if errors := [error for error in found.values() if isinstance(error, Exception)]:
+        raise _bad_input(*errors)
     if not all(reports.values()):
         raise typer.Exit(1)
 
@@ -225,12 +228,13 @@ def _spec(spec_file: Path | None, options: dict[str, Any]) -> Spec:
 
 def _reports(
     file: Path | None, spec: Spec, n_0: int, examples: int, cases: int | None, contracts: bool
-) -> dict[str, Report]:
-    """The report of each operation in the file, or else of the network's functions."""
+) -> dict[str, Report | Exception]:
+    """The report of each operation in the file, or what is wrong with its inputs; or else the report of the
+    network's functions."""
     # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
     gc.disable()
     from sandbox.hooks import load_file
-    from sandbox.operations import Operation, check_operation
+    from sandbox.operations import check_operation, operations_of
 
     gc.freeze()
     gc.enable()
@@ -238,17 +242,15 @@ def _reports(
     if file is None:
         return {"network": _network_report(spec, n_0, examples, None, cases, contracts)}
     module = load_file(file)
-    operations = {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, Operation) and not name.startswith(("wrong", "_"))
-    }
-    if operations:
-        return {
-            name: check_operation(operation, contracts=contracts, cases=cases)
-            for name, operation in operations.items()
-        }
-    return {file.name: _network_report(spec, n_0, examples, module, cases, contracts)}
+    if not (operations := operations_of(module)):
+        return {file.name: _network_report(spec, n_0, examples, module, cases, contracts)}
+    reports: dict[str, Report | Exception] = {}
+    for name, operation in operations.items():
+        try:
+            reports[name] = check_operation(operation, contracts=contracts, cases=cases)
+        except (TypeError, ValueError) as error:  # the others are checked all the same
+            reports[name] = error
+    return reports
 
 
 def _network_report(
@@ -292,9 +294,9 @@ def _sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
 
             return run_sweep(spec, results, progress, overwrite)
     except KeyboardInterrupt:
+        same = "the same command, without --overwrite," if overwrite else "the same command"
         print(
-            f"Interrupted. What is finished is kept in {results}; the same command goes on from there.",
-            file=sys.stderr,
+            f"Interrupted. What is finished is kept in {results}; {same} goes on from there.", file=sys.stderr
         )
         raise typer.Exit(130) from None
     except (DataError, StoreError) as error:

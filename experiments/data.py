@@ -55,7 +55,8 @@ def load_data(data: str, train_fraction: float, split_seed: int) -> Dataset:
         )
     try:
         with h5py.File(path, "r") as file:
-            arrays = {key: file[key][()] for key in (*EXERCISE_KEYS, "X", "y") if key in file}
+            names = [key for key in (*EXERCISE_KEYS, "X", "y") if isinstance(file.get(key), h5py.Dataset)]
+            arrays = {key: file[key][()] for key in names}
             found = ", ".join(file) or "nothing"
     except OSError:
         raise DataError(f"data: {path.name} is not a readable HDF5 file; give an .h5 file.") from None
@@ -77,6 +78,8 @@ def load_data(data: str, train_fraction: float, split_seed: int) -> Dataset:
 
 def _images(images: Any, name: str) -> Array:
     _check_numbers(images, name, 4)
+    if images.dtype.kind == "f" and images.max() <= 1:
+        raise DataError(f"data: {name} holds numbers up to {images.max()}, expected pixels of 0 to 255.")
     return np.asarray(images.reshape(len(images), -1).T / 255.0)
 
 

@@ -24,9 +24,9 @@ from experiments.store import LAYOUT, OUTPUTS, StoreError
 from sandbox.typing import Array
 
 # Okabe and Ito's palette, told apart with every kind of colour vision; a marker and a line style besides.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+MARKERS = ("o", "s", "^", "D", "v")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)))
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -35,7 +35,7 @@ STYLE: dict[Any, Any] = {
 }
 STYLE |= {"ytick.labelsize": 8.0, "svg.hashsalt": "experiments", "lines.markersize": 4.0}
 FORMATS = ("pdf", "svg", "png")
-MAX_LINES = 5
+MAX_LINES = len(COLOURS)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def draw_figures(results_file: Path, out_folder: Path) -> list[Path]:
     """Draw each figure for each width as PDF, SVG and PNG; return the files.
 
     Raises:
-        StoreError: the file is missing or not a combined results file.
+        StoreError: the file is missing or not a combined results file; the folder cannot be made.
     """
     figures: dict[str, Callable[[Results], Figure]] = {
         "final_cost": _final_cost,
@@ -63,7 +63,10 @@ def draw_figures(results_file: Path, out_folder: Path) -> list[Path]:
         "gradient_norm": _gradient_norm,
     }
     every_width = _load(results_file)
-    out_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        out_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"out: cannot make the folder {out_folder} ({error.strerror}).") from None
     files = []
     with mpl.rc_context(STYLE):
         for results in every_width:

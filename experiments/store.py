@@ -256,6 +256,8 @@ def _git_revision() -> str:
 
     try:
         git("ls-files", "--error-unmatch", Path(__file__).name)  # installed inside another repository?
-        return git("rev-parse", "HEAD") + (" dirty" if git("status", "--porcelain") else "")
+        return git("rev-parse", "HEAD") + (
+            " dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

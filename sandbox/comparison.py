@@ -27,6 +27,10 @@ from sandbox.typing import Array
 
 ALPHA = 1e-9  # the largest probability that one right output fails either test
 WORST = 3  # entries shown
+_NOT_FINITE = (
+    "If yours is right, mend the mirror: jnp.where(x > 0, jnp.sqrt(x), 0), for instance, has a gradient of "
+    "NaN where x <= 0, and with jnp.sqrt(jnp.where(x > 0, x, 1)) in it, it has not."
+)
 
 
 @lru_cache(maxsize=1024)
@@ -71,7 +75,17 @@ def compare(
         finding = f"its shape is {computed.shape}, expected {g.shape}."
         return replace(row, finding=finding, pattern=explained)
     representable = np.isfinite(sigma) & np.isfinite(g)
-    if expected.overflow:
+    if not expected.overflow:
+        same = (computed == g) | np.isnan(computed.astype(np.float64)) & np.isnan(g)
+        unknown = np.argwhere(~np.isfinite(g) & ~same)
+        if len(unknown):
+            index = tuple(int(i) for i in unknown[0])
+            finding = (
+                f"{len(unknown)} of {g.size} entries cannot be judged: entry {index} is "
+                f"{computed[index]:.6g}, and the mirror's {g[index]}."
+            )
+            return replace(row, finding=finding, pattern=_NOT_FINITE)
+    else:
         # Which later number an overflow spoils (inf - inf, 0 inf) depends on the order of operations.
         representable &= np.isfinite(computed)
     z, sigma_error, tensor_error, relative_error = _errors(computed, g, sigma, representable)
@@ -80,7 +94,7 @@ def compare(
         row, sigma_error=sigma_error, tensor_error=tensor_error, relative_error=relative_error,
         overflowed=overflowed,
     )  # fmt: skip
-    if sigma_error > row.threshold or tensor_error > row.tensor_threshold:
+    if not row.values_right:
         worst = _worst(computed, g, z)
         count = int(np.count_nonzero(z > row.threshold))
         entries = f"{g.size} {'entry' if g.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
@@ -95,11 +109,15 @@ def compare(
         return replace(row, finding=finding, worst=worst, pattern=explained)
     if dtype is not None and computed.dtype != np.dtype(dtype):
         return replace(row, finding=f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}.")
-    verdict: Verdict = "not compared" if g.size and overflowed == g.size else "pass"
+    verdict: Verdict = "not compared" if overflowed == g.size else "pass"
     finding = ""
     if verdict == "not compared":
         finding = (
-            "all entries overflow in this dtype." if np.isfinite(g).any() else "the reference is not finite."
+            "it has no entries."
+            if not g.size
+            else "all entries overflow in this dtype."
+            if np.isfinite(g).any()
+            else "the reference is not finite."
         )
     return replace(row, verdict=verdict, finding=finding)
 

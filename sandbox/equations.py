@@ -130,6 +130,10 @@ def _relu_mistakes(dA: Array, *rest: Any) -> Iterator[tuple[str, Inputs]]:
     yield "It is what comes out without the ReLU's mask.", (dA, *others, on)
     yield "It is what comes out with the ReLU's mask inverted.", (dA, *others, np.where(Z > 0, -on, on))
     yield "It is what comes out with a mask of dA > 0 in place of Z > 0.", (dA, *others, dA)
+    with np.errstate(all="ignore"):
+        S = 1 / (1 + np.exp(-np.asarray(Z, np.float64)))
+    yield "It is what comes out if the sigmoid's derivative is taken in place of the ReLU's.", (
+        dA * S * (1 - S), *others, on)  # fmt: skip
     for slope in (0.01, 0.1, 0.2):
         leaky = np.where(Z > 0, dA, slope * dA)
         yield f"It is what a leaky ReLU of slope {slope} gives.", (leaky, *others, on)
@@ -150,6 +154,7 @@ def _sigmoid_mistakes(dA: Array, *rest: Any) -> Iterator[tuple[str, Inputs]]:
             ("if the sigmoid is applied twice (was A cached in place of Z?)", _twice(S)),
             ("with the derivative of tanh, 1 - A^2", 1 - S**2),
             ("with Z in place of A, Z (1 - Z)", Z * (1 - Z)),
+            ("if the ReLU's mask is taken in place of the sigmoid's derivative", Z > 0),
         ):
             yield f"It is what comes out {words}.", (dA * wrong / derivative, *others, Z)
     yield from _dropped_examples(dA, *rest)

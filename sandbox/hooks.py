@@ -42,6 +42,7 @@ class Call:
     Attributes:
         mutated: what of the arguments the call changed, in words; "" for nothing.
         error: "" or the exception and its place, in words.
+        line: "" or the line of the called function at which it was raised, by itself or by what it called.
         parent: the call during which this one was made.
         layer: filled in by the check.
     """
@@ -52,6 +53,7 @@ class Call:
     result: Any = None
     mutated: str = ""
     error: str = ""
+    line: str = ""
     finished: bool = False
     layer: int | None = None
     children: list[Call] = field(default_factory=list)
@@ -125,18 +127,22 @@ def load_file(path: Path) -> ModuleType:
 
 def place(error: BaseException) -> str:
     """An exception and the last line of the user's code that it passed, in words."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
-    frames = [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
-    frames = [] if isinstance(error, SyntaxError) else frames  # whose text names the place
-    where = (
-        f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}, in {frames[-1].name})"
-        if frames
-        else ""
-    )
+    frames = _users(error)
+    where = "" if isinstance(error, SyntaxError) else _where(frames[-1:])  # whose text names the place
     text = textwrap.shorten(
         str(error) or (frames[-1].line if frames else None) or "", 200, placeholder=" ..."
     )
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def _users(error: BaseException) -> list[traceback.FrameSummary]:
+    """The lines of the user's code that an exception passed."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    return [f for f in frames if Path(f.filename).parent != Path(__file__).parent]
+
+
+def _where(frames: list[traceback.FrameSummary]) -> str:
+    return "".join(f" ({Path(f.filename).name}, line {f.lineno}, in {f.name})" for f in frames)
 
 
 class Recorder:
@@ -198,7 +204,7 @@ class Recorder:
             call.result, call.finished = copied(result), True
             return result
         except (Exception, SystemExit) as error:
-            call.error = place(error)
+            call.error, call.line = place(error), _where(_users(error)[:1])
             raise
         finally:
             self._inside.discard(name)
@@ -239,6 +245,15 @@ def _with_arrays_copied(value: Any) -> Any:
 
 def difference(before: Any, after: Any, where: str = "argument") -> str:
     """The first place at which two nested values differ in bits or structure, in words; "" for none."""
+    return _difference(before, after, where, set())
+
+
+def _difference(before: Any, after: Any, where: str, seen: set[tuple[int, int]]) -> str:
+    """`seen`: the pairs of objects looked at, which may hold each other."""
+    pair = id(before), id(after)
+    if pair in seen or isinstance(before, ModuleType):
+        return ""
+    seen.add(pair)
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         if before.keys() != after.keys():
             return f"the keys of {where}"
@@ -253,9 +268,9 @@ def difference(before: Any, after: Any, where: str = "argument") -> str:
         same = b.shape == a.shape and b.dtype == a.dtype and np.array_equal(b, a, equal_nan=floats)
         return "" if same else where
     elif hasattr(before, "__dict__") and type(before) is type(after) and not callable(before):
-        return difference(vars(before), vars(after), where)
+        return _difference(vars(before), vars(after), where, seen)
     else:
         # Of other objects a copy need not be equal.
         plain = isinstance(before, _PLAIN)
         return where if plain and before != after and before == before else ""
-    return next((d for name, b, a in pairs if (d := difference(b, a, name))), "")
+    return next((d for name, b, a in pairs if (d := _difference(b, a, name, seen))), "")

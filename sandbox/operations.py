@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import ModuleType
 from typing import Any, Literal
 
 import jax
@@ -22,7 +23,7 @@ from sandbox.contracts import check_contracts
 from sandbox.equations import Equation, Inputs
 from sandbox.hooks import copied, place
 from sandbox.local import check_local
-from sandbox.report import Oracle, Report, Row, merged
+from sandbox.report import Oracle, Report, Row, merged, random_first
 from sandbox.rounding import widened
 from sandbox.search import smallest_failure
 
@@ -136,7 +137,12 @@ def check_operation(
                 f"{operation.name}: there are no inputs and no examples; give "
                 "check_operation(operation, *inputs) or Operation(examples=...)."
             )
-        return merged(_check_case(operation, case, contracts and i == 0) for i, case in enumerate(examples))
+        reports = [_check_case(operation, case, contracts and i == 0) for i, case in enumerate(examples)]
+        failing = next((i for i, report in enumerate(reports) if report.failures()), None)
+        if failing is None or len(reports) == 1:
+            return merged(reports)
+        words = f"number {failing + 1} of {len(reports)}: {_described(operation, examples[failing])}"
+        return replace(merged(reports), example=words)
     return smallest_failure(
         operation.examples,
         lambda case: _check_case(operation, case, contracts),
@@ -146,11 +152,23 @@ def check_operation(
     )
 
 
+def operations_of(module: ModuleType) -> dict[str, Operation]:
+    """The operations that a module defines, but for those whose name begins with "wrong" or "_". One made
+    of lambdas is called by its name in the module."""
+    return {
+        name: replace(value, name=name) if value.name.startswith("<") else value
+        for name, value in vars(module).items()
+        if isinstance(value, Operation) and not name.startswith(("wrong", "_"))
+    }
+
+
 def _checked(operation: Operation, name: str, x: Any) -> Any:
     """An input as it is given to the forward: arrays are NumPy's.
 
     Raises:
-        TypeError: an array of something else than real numbers of at most double precision.
+        TypeError: an array of something else than real numbers of at most double precision, or arrays in
+            a list or a dict, by which nothing would be differentiated.
+        ValueError: NaN, with which nothing can be compared.
     """
     x = np.asarray(x) if isinstance(x, jax.Array) else x
     if isinstance(x, np.ndarray | np.generic) and (
@@ -160,6 +178,15 @@ def _checked(operation: Operation, name: str, x: Any) -> Any:
             f"{operation.name}: {name} has dtype {x.dtype}, expected float64, float32, float16, whole "
             "numbers or booleans; give the real and the imaginary part of complex numbers as two inputs."
         )
+    if isinstance(x, dict | list | tuple) and any(map(_is_array, jax.tree.leaves(x))):
+        raise TypeError(
+            f"{operation.name}: {name} is a {type(x).__name__} that holds arrays, expected each array as an "
+            "input of its own, by which the gradient is checked; unpack it in a small function around yours."
+        )
+    if _is_float_array(x) and np.isnan(x).any():
+        raise ValueError(
+            f"{operation.name}: {name} holds NaN, with which nothing can be compared; give numbers."
+        )
     return x
 
 
@@ -168,7 +195,12 @@ def _described(operation: Operation, case: Inputs) -> str:
         return ", ".join(f"{n} = {x!r}" for n, x in zip(operation.inputs, case, strict=False))
 
 
-def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
+def _accepted(operation: Operation, inputs: Any) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs as arrays and constants, and the names of those that are differentiated.
+
+    Raises:
+        TypeError, ValueError: they do not fit the operation.
+    """
     if not isinstance(inputs, tuple | list):
         raise TypeError(
             f"{operation.name}: an example is a {type(inputs).__name__}, expected a tuple of inputs; write "
@@ -195,11 +227,24 @@ def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
             f"{operation.name}: no input is a NumPy array of floats ({given_types}); convert them with "
             "np.asarray(x, float), or name what is differentiated with Operation(differentiable=...)."
         )
+    for name, x in zip(names, inputs, strict=False):
+        if name in differentiable and np.asarray(x).dtype.kind != "f":
+            raise TypeError(
+                f"{operation.name}: {name} is a {_kind(x)} and is to be differentiated, expected floats; "
+                f"give np.asarray({name}, float)."
+            )
+    return inputs, differentiable
+
+
+def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
+    inputs, differentiable = _accepted(operation, inputs)
+    names = operation.inputs
     arrays = tuple(
         i for i, (n, x) in enumerate(zip(names, inputs, strict=False))
         if n in differentiable or isinstance(x, np.ndarray | np.generic)
     )  # fmt: skip
-    constants = tuple((i, x) for i, x in enumerate(inputs) if i not in arrays)
+    # With their types, because 2, 2.0 and True are equal.
+    constants = tuple((i, type(x), x) for i, x in enumerate(inputs) if i not in arrays)
     given = tuple(np.asarray(inputs[i]) for i in arrays)
     try:
         forward, backward = _equations(operation, arrays, constants, differentiable)
@@ -213,17 +258,17 @@ def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
     forward_ran = not any(row.output == "result" for row in report.rows)
     if forward_ran:
         both = (*cotangents, *given)
-        report = merged([report, _attempted(backward, operation.backward, both, operation.forward)])
-        report = replace(report, rows=_with_fault(report.rows, forward.function))
+        backward_report = _attempted(backward, operation.backward, both, operation.forward)
+        report = merged([report, backward_report])
+        rows = [*_with_fault(report.rows, forward.function), *_not_checked(operation, backward, both, inputs)]
         if contracts:
-            rows = list(report.rows)
             failed = {row.function for row in report.failures()}
             for equation, function, flat in (
                 (forward, operation.forward, given), (backward, operation.backward, both),
             ):  # fmt: skip
                 right = equation.function not in failed
                 rows += check_contracts(equation, function, flat, stacks=None, right=right)
-            report = replace(report, rows=tuple(rows))
+        report = replace(report, rows=tuple(random_first(rows)))
     return report
 
 
@@ -237,6 +282,29 @@ def _attempted(
         row = Row(equation.function, "local", None, "result", "FAIL", f"it raised {place(error)}.")
         return Report((row,))
     return check_local(equation, inputs, result, forward=forward)
+
+
+def _not_checked(operation: Operation, backward: Equation, flat: Inputs, inputs: Inputs) -> tuple[Row, ...]:
+    """Notes: the gradients by Python's floats, which the backward returns and nobody looks at."""
+    try:
+        with np.errstate(all="ignore"):
+            result = operation.backward(*copied(backward.pack(*flat)))
+    except (Exception, SystemExit):  # which has a row
+        return ()
+    if isinstance(result, Mapping):
+        gradients = [result.get(f"d{name}", result.get(name)) for name in operation.inputs]
+    else:
+        gradients = list(result) if isinstance(result, tuple | list) else []
+    if len(gradients) < len(inputs):
+        return ()
+    return tuple(
+        Row(
+            backward.function, "local", None, f"d{name}", "note",
+            f"it is not checked, because {name} is a float of Python; give np.asarray({x}) to check it.",
+        )
+        for name, x, gradient in zip(operation.inputs, inputs, gradients, strict=False)
+        if type(x) is float and gradient is not None
+    )  # fmt: skip
 
 
 def _with_fault(rows: tuple[Row, ...], forward: str) -> tuple[Row, ...]:
@@ -256,7 +324,7 @@ def _with_fault(rows: tuple[Row, ...], forward: str) -> tuple[Row, ...]:
 def _equations(
     operation: Operation,
     arrays: tuple[int, ...],
-    constants: tuple[tuple[int, Any], ...],
+    constants: tuple[tuple[int, type, Any], ...],
     names: tuple[str, ...],
 ) -> tuple[Equation, Equation]:
     """Forward and backward as equations of the array inputs alone."""
@@ -264,9 +332,11 @@ def _equations(
     differentiated = tuple(j for j, name in enumerate(array_names) if name in names)
     gradients = tuple(f"d{array_names[j]}" for j in differentiated)
     count, outputs = len(operation.outputs), operation.outputs
+    given_count = len(arrays) + len(constants)
 
     def whole(*given: Any) -> Inputs:
-        return tuple(x for _, x in sorted([*zip(arrays, given, strict=True), *constants], key=lambda p: p[0]))
+        inputs = dict(zip(arrays, given, strict=True)) | {i: x for i, _, x in constants}
+        return tuple(inputs[i] for i in range(given_count))
 
     def mirrored(*given: Any) -> Inputs:
         result = operation.mirror(*whole(*given))
@@ -283,7 +353,8 @@ def _equations(
             got = (
                 f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
             )
-            raise ValueError(f"it returned {got}, expected ({parts}).")
+            hint = "" if operation.convention == "inputs" else ', or Operation(convention="inputs")'
+            raise ValueError(f"it returned {got}, expected ({parts}){hint}.")
         return tuple(result[:count])
 
     def vjp(*inputs: Any) -> Inputs:
@@ -313,11 +384,16 @@ def _equations(
                 raise ValueError(f"it returned the keys {', '.join(map(str, result))}, without {missing[0]}.")
             return tuple(result[g] if g in result else result[g[1:]] for g in gradients)
         values = tuple(result) if isinstance(result, tuple | list) else (result,)
-        if len(values) == len(operation.inputs) != len(gradients):
+        if given_count <= len(values) <= len(operation.inputs) and len(values) != len(gradients):
             values = tuple(values[arrays[j]] for j in differentiated)
         if len(values) != len(gradients):
             raise ValueError(f"it returned {len(values)} gradients, expected {', '.join(gradients)}.")
         return values
+
+    def left_out(*inputs: Any) -> Iterator[tuple[str, Inputs]]:
+        for i, output in enumerate(outputs if count > 1 else ()):
+            without = (*inputs[:i], np.zeros_like(inputs[i]), *inputs[i + 1 :])
+            yield f"It is what comes out with d{output} = 0: is d{output} left out?", without
 
     factors = {
         k: lambda *inputs, f=operation.factors[g[1:]]: f(*whole(*inputs[count:]))
@@ -330,14 +406,15 @@ def _equations(
     backward = Equation(
         _named(operation, operation.backward, "backward"), vjp, (*(f"d{o}" for o in outputs), *array_names),
         gradients, pack_backward, unpack_gradients, cotangents=count, forward=forward, factors=factors,
-        differentiated=differentiated,
+        differentiated=differentiated, mistakes=left_out,
     )  # fmt: skip
     return forward, backward
 
 
 def _named(operation: Operation, function: Callable[..., Any], part: str) -> str:
+    names = [getattr(f, "__name__", "<lambda>") for f in (operation.forward, operation.backward)]
     name = getattr(function, "__name__", "<lambda>")
-    return f"{operation.name} {part}" if name.startswith("<") else name
+    return f"{operation.name} {part}" if name.startswith("<") or len(set(names)) < 2 else name
 
 
 def _shapes(
@@ -353,6 +430,19 @@ def _shapes(
             f"{operation.name}: the mirror raised {place(error)}; it must take the forward's inputs and use "
             "jax.numpy where the forward uses numpy."
         ) from error
+    names = ", ".join(operation.outputs)
+    if len(results) != len(operation.outputs):
+        raise ValueError(
+            f"{operation.name}: the mirror returned {len(results)} outputs, expected "
+            f"{len(operation.outputs)}: {names}; name them with Operation(outputs=...), and leave a "
+            "cache out of the mirror."
+        )
+    for name, result in zip(operation.outputs, results, strict=True):
+        if result.dtype.kind != "f":
+            raise ValueError(
+                f"{operation.name}: the mirror's {name} has dtype {result.dtype}, expected floats, which JAX "
+                "can differentiate; leave it out of outputs and mirror, or do not cast it."
+            )
     try:
         cotangents = [np.zeros(r.shape) for r in results]
         with jax.enable_x64(True):
@@ -362,17 +452,15 @@ def _shapes(
             f"{operation.name}: JAX cannot differentiate the mirror: {place(error)}; use operations that it "
             "can (lax.scan in place of while_loop, real outputs, no casts of the outputs)."
         ) from error
-    if len(results) != len(operation.outputs):
-        raise ValueError(
-            f"{operation.name}: the mirror returned {len(results)} outputs, expected "
-            f"{len(operation.outputs)}: {', '.join(operation.outputs)}; name them with "
-            "Operation(outputs=...)."
-        )
     return [tuple(result.shape) for result in results]
 
 
 def _kind(x: Any) -> str:
     return f"{x.dtype} array" if isinstance(x, np.ndarray | np.generic) else type(x).__name__
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray | jax.Array)
 
 
 def _is_float_array(x: Any) -> bool:

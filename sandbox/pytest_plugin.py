@@ -12,6 +12,7 @@ A failure's message is the report.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -22,20 +23,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gradcheck", "gradients checked against automatic differentiation")
     group.addoption(
         "--gradcheck-cases",
-        type=int,
+        type=_positive,
         default=None,
         metavar="N",
         help="random cases that `gradcheck` draws for each operation or module (default: 25)",
     )
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
+
+
 @pytest.fixture
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """gradcheck(what, *inputs, contracts=True): fail with the report unless every gradient is right.
 
-    `what` is a `sandbox.Operation`, checked at the given inputs or else at its examples; or a module,
-    a mapping or a path with functions of the exercise's names, checked on random networks. Returns the
-    report.
+    `what` is a `sandbox.Operation`, checked at the given inputs or else at its examples; or a module or a
+    path, of which the operations are checked or else the functions with the exercise's names, on random
+    networks; or a mapping of such functions. Returns the report.
     """
     from sandbox.operations import Operation, check_operation
     from sandbox.verify import check_functions

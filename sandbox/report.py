@@ -22,6 +22,7 @@ _CALLERS: dict[str, tuple[str, ...]] = {
     "L_model_backward": (), "compute_cost": (), "update_parameters": (),
 }  # fmt: skip
 
+DETERMINISTIC = "no memory of earlier calls, no randomness"  # without which no other row means much
 UNKNOWN = float("nan")  # the numbers of a row that compares none
 
 
@@ -82,6 +83,11 @@ class Row:
     at_fault: Oracle = ""
 
     @property
+    def values_right(self) -> bool:
+        """Whether the numbers agree, whatever else fails."""
+        return self.sigma_error <= self.threshold and self.tensor_error <= self.tensor_threshold
+
+    @property
     def place(self) -> str:
         """Function, layer and output, as one reads it."""
         where = f", layer {self.layer}" if self.layer is not None else ""
@@ -96,7 +102,7 @@ class Report:
         rows: inner functions before those that call them, so that the first failure names the culprit.
         kinks: decisions (Z > 0) that rounding may turn, either branch of which is a right answer.
         unknown_primitives: operations of the mirror of which a backward stable algorithm was assumed.
-        example: the smallest failing inputs that were found, where inputs were drawn.
+        example: the first failing inputs of several, or the smallest that were found where inputs were drawn.
         cases: how many cases were drawn; the rows are those of one with the largest error.
         tested: which functions are the user's, in words.
     """
@@ -166,7 +172,7 @@ class Report:
         if self.tested:
             text += f"\n{self.tested}"
         if self.example:
-            text += f"\nThe smallest failing inputs found: {self.example}"
+            text += f"\nFailing inputs: {self.example}"
         if self.cases > 1:
             text += f"\n{self.cases} random cases passed; the table is of one with the largest error."
         uncompared = [row for row in self.rows if row.verdict == "not compared"]
@@ -312,6 +318,19 @@ _STYLES = {"pass": "green", "FAIL": "bold red", "note": "yellow", "not compared"
 
 def _justified(heading: str) -> Literal["left", "right"]:
     return "right" if heading in ("error/sigma", "allowed", "relative error") else "left"
+
+
+def random_first(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a function that does not give the same twice begin with that."""
+    random = {r.function for r in rows if r.output == DETERMINISTIC and r.verdict == "FAIL"}
+    first = {name: min(i for i, r in enumerate(rows) if r.function == name) for name in random}
+
+    def order(indexed: tuple[int, Row]) -> tuple[int, int]:
+        i, row = indexed
+        told = row.function in random and row.output == DETERMINISTIC and row.verdict == "FAIL"
+        return (first[row.function], 0) if told else (i, 1)
+
+    return [row for _, row in sorted(enumerate(rows), key=order)]
 
 
 def merged(reports: Iterable[Report]) -> Report:

@@ -98,7 +98,7 @@ def smallest_failure(
         first = report.failures()[0]
         words = describe(smallest)
         if shown is not report:
-            words += f" There {first.output}: {first.finding}"
+            words = f"{words.rstrip('.')}. There {first.output}: {first.finding}"
         return replace(shown, example=words)
     except HypothesisException as error:
         raise ValueError(f"{name}: no case could be drawn from examples: {error}") from error

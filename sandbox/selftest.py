@@ -95,8 +95,8 @@ def run_selftest(implementations: Iterable[Implementation] = (*WRONG, *RIGHT)) -
 
 def _outcome(implementation: Implementation) -> Outcome:
     functions = {implementation.replaces: implementation.function}
-    for output_scale in (1.0, 10.0, 1e3):
-        report = check_model(*_network(output_scale), functions=functions)
+    for output_scale, dtype in ((1.0, np.float64), (10.0, np.float64), (1e3, np.float64), (1.0, np.float32)):
+        report = check_model(*_network(output_scale, dtype), functions=functions)
         if report.failures():
             break
     first = next(iter(report.failures()), None)
@@ -109,11 +109,13 @@ def _largest(report: Report, function: str) -> float:
     return max(errors, default=0.0)
 
 
-def _network(output_scale: float) -> tuple[Parameters, Array, Array]:
+def _network(output_scale: float, dtype: type) -> tuple[Parameters, Array, Array]:
     """Three layers of 5 units and 12 examples; unit 2 of layer 1 has Z = 0 exactly."""
     rng = np.random.default_rng(0)
     theta = network.initialize_parameters_deep([5, 5, 5, 1], rng=rng, scheme="he")
     theta = {key: x + 0.1 * rng.standard_normal(x.shape) for key, x in theta.items()}
     theta["W1"][2], theta["b1"][2] = 0, 0
     theta["W3"] = theta["W3"] * output_scale
-    return theta, rng.standard_normal((5, 12)), rng.integers(0, 2, (1, 12)).astype(float)
+    theta = {key: x.astype(dtype) for key, x in theta.items()}
+    X, Y = rng.standard_normal((5, 12)), rng.integers(0, 2, (1, 12))
+    return theta, X.astype(dtype), Y.astype(dtype)

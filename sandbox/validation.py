@@ -14,8 +14,9 @@ import numpy as np
 from sandbox.typing import Array, ArrayLike
 
 
-def as_matrix(name: str, value: ArrayLike) -> Array:
-    """`value` as a real array with at least two axes, (..., rows, columns).
+def as_matrix(name: str, value: ArrayLike, *, reshape: str = "(-1, 1) for one column") -> Array:
+    """`value` as a real array with at least two axes, (..., rows, columns); `reshape`: what is likely due
+    where it has one.
 
     Raises:
         TypeError: not numeric.
@@ -29,7 +30,7 @@ def as_matrix(name: str, value: ArrayLike) -> Array:
     if array.ndim < 2:
         raise ValueError(
             f"{name} has shape {array.shape}, expected a matrix (rows, columns) or a stack of them "
-            f"(..., rows, columns); reshape it, e.g. {name}.reshape(-1, 1) for one column."
+            f"(..., rows, columns); reshape it, e.g. with .reshape{reshape}."
         )
     return array
 
@@ -86,7 +87,7 @@ def check_same_matrix(name: str, array: Array, other_name: str, other: Array) ->
 
 def as_targets(Y: ArrayLike, AL: Array, *, name: str = "AL") -> Array:
     """The targets Y as (..., 1, m) in [0, 1], in the dtype of AL so that they do not promote it."""
-    Y = as_matrix("Y", Y)
+    Y = as_matrix("Y", Y, reshape="(1, -1), a column for each example")
     check_batch("Y", Y)
     if AL.shape[-2] != 1:
         raise ValueError(f"{name} has shape {AL.shape}, expected (..., 1, m): the output layer has one unit.")

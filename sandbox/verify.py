@@ -37,7 +37,7 @@ from sandbox.probes import (
     further_calls,
     some_gradients,
 )
-from sandbox.report import Report, Row
+from sandbox.report import Report, Row, random_first
 from sandbox.search import smallest_failure
 from sandbox.typing import Activation, Array, ArrayLike, Cache, LinearCache
 from sandbox.validation import as_matrix, as_targets, check_caches, check_parameters, unpack
@@ -59,11 +59,9 @@ def check_linear_backward(
     Raises:
         TypeError, ValueError: malformed input. An error in `function` is a finding.
     """
-    A_prev, W, b = (
-        as_matrix(f"cache {name}", array)
-        for name, array in zip(("A_prev", "W", "b"), unpack("cache", cache, "(A_prev, W, b)"), strict=True)
-    )
-    dZ = as_matrix("dZ", dZ)
+    parts = zip(("cache A_prev", "cache W", "cache b"), unpack("cache", cache, "(A_prev, W, b)"), strict=True)
+    named = {name: as_matrix(name, array) for name, array in (("dZ", dZ), *parts)}
+    dZ, A_prev, W, b = _of_one_dtype(named).values()
     network.linear_backward(dZ, (A_prev, W, b))  # malformed input is the caller's error, not a finding
     return _check_one("linear_backward", function, (dZ, (A_prev, W, b)))
 
@@ -86,9 +84,10 @@ def check_linear_activation_backward(
     Raises:
         TypeError, ValueError: malformed input. An error in `function` is a finding.
     """
-    dA = as_matrix("dA", dA)
     [((A_prev, W, b), Z)] = check_caches([cache])
-    network.linear_activation_backward(dA, cache, activation)
+    named = {"dA": as_matrix("dA", dA), "cache A_prev": A_prev, "cache W": W, "cache b": b, "cache Z": Z}
+    dA, A_prev, W, b, Z = _of_one_dtype(named).values()
+    network.linear_activation_backward(dA, ((A_prev, W, b), Z), activation)
     return _check_one("linear_activation_backward", function, (dA, ((A_prev, W, b), Z), activation))
 
 
@@ -201,29 +200,35 @@ def _attempt(function: Function, *arguments: Any) -> Any:
 
 
 def _network_inputs(X: ArrayLike, parameters: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
-    """X and the parameters as finite arrays of one floating dtype.
+    check_parameters(parameters)
+    named = {f"parameters['{key}']": np.asarray(value) for key, value in parameters.items()}
+    X, *theta = _of_one_dtype({"X": as_matrix("X", X), **named}).values()
+    return X, dict(zip(parameters, theta, strict=True))
+
+
+def _of_one_dtype(named: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays in one floating dtype; whole numbers alone are taken as float64.
 
     Raises:
-        TypeError, ValueError: they are not.
+        TypeError, ValueError: they have several, or one of more than double precision, or hold NaN or
+            infinity.
     """
-    X = as_matrix("X", X)
-    check_parameters(parameters)
-    theta = {key: np.asarray(value) for key, value in parameters.items()}
-    named = {"X": X, **{f"parameters['{key}']": x for key, x in theta.items()}}
     dtypes = {name: x.dtype for name, x in named.items() if x.dtype.kind == "f"}
     first = next(iter(dtypes), "")
     for name, dtype in dtypes.items():
         if dtype != dtypes[first]:
             raise ValueError(
-                f"{first} is {dtypes[first]} and {name} is {dtype}, expected one dtype, in which the whole "
-                "network is checked; convert one of them with .astype."
+                f"{first} is {dtypes[first]} and {name} is {dtype}, expected one dtype, in which all is "
+                "checked; convert one of them with .astype."
             )
+        if dtype.itemsize > 8:
+            raise TypeError(f"{name} is {dtype}, expected at most double precision; use .astype(float).")
     dtype = dtypes.get(first, np.dtype(np.float64))
     for name, x in named.items():
         if not np.isfinite(x).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise ValueError(f"{name} is {x[where]} at {where}, expected finite numbers.")
-    return X.astype(dtype, copy=False), {key: x.astype(dtype, copy=False) for key, x in theta.items()}
+    return {name: x.astype(dtype, copy=False) for name, x in named.items()}
 
 
 def _well_formed(forward: Any, AL: Array, caches: Any) -> tuple[Array, Any] | None:
@@ -274,7 +279,7 @@ def _report(
     if any(row.verdict == "FAIL" and row.function in FORWARD for row in rows):
         # The activations, on which the whole backward was judged, are wrong themselves.
         rows = [replace(r, at_fault="") if r.function == "L_model_backward" else r for r in rows]
-    rows.sort(key=lambda row: row.scope == "end to end")
+    rows = random_first(sorted(rows, key=lambda row: row.scope == "end to end"))
     measured = calls if whole is None else [whole]  # a kink of the whole network is met in several calls
     unknown = {name for report in (*calls, *measured) for name in report.unknown_primitives}
     return Report(tuple(rows), sum(report.kinks for report in measured), tuple(sorted(unknown)))
@@ -300,8 +305,9 @@ def _raised(calls: list[Call]) -> list[Row]:
             continue
         finding, fault = f"it raised {call.error}.", call
         while fault.parent is not None and (misfit := _misfit(fault)):
-            finding = f"it called {fault.function} with something else than that takes: {misfit}."
+            name = f"{fault.function} (layer {fault.layer})" if fault.layer is not None else fault.function
             fault = fault.parent
+            finding = f"what it hands to {name} does not fit{fault.line}: {misfit}."
         rows.append(Row(fault.function, "local", fault.layer, "result", "FAIL", finding))
         caller = fault.parent
         while caller is not None:

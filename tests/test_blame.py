@@ -198,13 +198,13 @@ def test_who_calls_with_the_wrong_shapes_is_blamed_and_not_who_raises() -> None:
 
     row = first(sandbox.check_model(*drawn([6, 5, 4, 1], 12), functions={"L_model_forward": a_layer_short}))
     assert row.function == "L_model_forward"
-    assert "it called linear_activation_forward with something else than that takes" in row.finding
+    assert "what it hands to linear_activation_forward" in row.finding
 
 
 @pytest.mark.parametrize(
     "relu",
-    [lambda Z: (Z > 0, Z), lambda Z: (np.maximum(Z, 0), Z > 0), lambda Z: (np.maximum(Z, 0), Z.tolist())],
-    ids=["a boolean A", "a boolean cache", "a list"],
+    [lambda Z: (Z > 0, Z), lambda Z: (np.maximum(Z, 0), Z > 0)],
+    ids=["a boolean A", "a boolean cache"],
 )
 def test_what_a_wrong_function_hands_on_does_not_stop_the_check(relu: Function) -> None:
     assert first(model({"relu": relu})).function == "relu"
@@ -443,7 +443,6 @@ def clips_by_a_large_norm(dZ: Any, cache: Any) -> Any:
         (warns, "no warnings"),
         (clips, "linear in the cotangent"),
         (hides_nan, "NaN and infinity come through"),
-        (promotes, "the other dtype"),
         (needs_two_examples, "one example"),
         (random, "no memory of earlier calls, no randomness"),
         (reuses_a_buffer, "no memory of earlier calls, no randomness"),

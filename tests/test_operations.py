@@ -276,8 +276,8 @@ def square(**changes: Any) -> Operation:
 
 @pytest.mark.parametrize(
     "given",
-    [np.array(3.0), np.float32(3.0), np.zeros((0, 3)), jnp.ones((2, 3)), x.astype(np.float16)],
-    ids=["0-d", "NumPy number", "empty", "JAX array", "float16"],
+    [np.array(3.0), np.float32(3.0), jnp.ones((2, 3)), x.astype(np.float16), np.full(2, 1e-310)],
+    ids=["0-d", "NumPy number", "JAX array", "float16", "subnormal"],
 )
 def test_any_array_of_floats_is_an_input(given: Any) -> None:
     report = check_operation(square(), given)
@@ -362,6 +362,22 @@ def test_inputs_that_do_not_fit_are_one_clear_error() -> None:
         check_operation(softplus(examples=()))
     with pytest.raises(TypeError, match=r"an example is a ndarray, expected a tuple.*write \(x,\)"):
         check_operation(square(examples=[x]))
+    with pytest.raises(TypeError, match=r"square: x is a dict that holds arrays, expected each array as an"):
+        check_operation(square(differentiable=("x",)), {"W": x})
+    with pytest.raises(ValueError, match="square: x holds NaN"):
+        check_operation(square(), np.array([1.0, np.nan]))
+    with pytest.raises(ValueError, match="the mirror's out has dtype int64, expected floats"):
+        check_operation(square(mirror=lambda x: jnp.tanh(x).astype(int)))
+    with pytest.raises(ValueError, match="the mirror returned 2 outputs, expected 1: out; name them"):
+        check_operation(square(mirror=lambda x: (x * x, x)))
+    with pytest.raises(TypeError, match="y is a int and is to be differentiated, expected floats"):
+        check_operation(
+            Operation(
+                lambda x, y: (x * y, None), lambda d, c: d, lambda x, y: x * y, differentiable=("x", "y")
+            ),
+            x,
+            2,
+        )
     with pytest.raises(TypeError, match=r"square: x has dtype complex128, expected float64"):
         check_operation(square(), x.astype(complex))
     with pytest.raises(ValueError, match=r"the mirror raised Tracer.{0,300}use jax.numpy where"):
@@ -434,11 +450,140 @@ def test_a_file_of_functions_is_checked_by_its_path(tmp_path: Path) -> None:
     assert "derivative at Z = 0" in first.pattern
 
 
+EXPONENTIAL = Operation(lambda x: (np.exp(x), np.exp(x)), lambda dout, y: dout * y, lambda x: jnp.exp(x))
+
+
 def test_a_check_that_compared_nothing_is_not_passed() -> None:
-    report = check_operation(
-        Operation(lambda x: (x * x, x), lambda dout, x: 2 * x * dout, lambda x: x * x), np.array([np.nan])
+    for given, why in (
+        (np.full(1, 100, np.float32), "all entries overflow"),
+        (np.zeros((0, 3)), "no entries"),
+    ):
+        report = check_operation(EXPONENTIAL, given)
+        assert not report
+        assert not report.failures()
+        assert "not compared" in report.summary()
+        assert why in report.summary()
+
+
+def test_where_the_mirror_is_not_finite_a_number_is_not_right() -> None:
+    root = Operation(
+        lambda x: (np.sqrt(np.maximum(x, 0)), x),
+        lambda dout, x: np.where(x > 0, dout / (2 * np.sqrt(np.where(x > 0, x, 1))), 777.0),
+        lambda x: jnp.where(x > 0, jnp.sqrt(x), 0),
+        examples=[(np.array([4.0, -1.0]),)],
     )
-    assert not report
-    assert not report.failures()
-    assert "not compared" in report.summary()
-    assert "the reference is not finite" in report.summary()
+    [row] = check_operation(root, contracts=False).failures()
+    assert "1 of 2 entries cannot be judged: entry (1,) is 777, and the mirror's nan" in row.finding
+    assert "mend the mirror" in row.pattern
+
+
+def test_another_dtype_than_the_one_asked_about_is_a_note_with_its_remedy() -> None:
+    def scaled(x: Any) -> Any:
+        return np.sqrt(2) * x
+
+    operation = square(forward=scaled, backward=lambda dout, x: scaled(dout), mirror=lambda x: 2**0.5 * x)
+    report = check_operation(operation)
+    assert report, str(report)
+    assert {row.output for row in report.notes()} == {"the other dtype"}
+    assert "write dtype=x.dtype, float(...)" in report.notes()[0].finding
+    assert not check_operation(operation, x.astype(np.float32))  # which is asked about
+
+
+def test_right_code_of_another_kind_passes() -> None:
+    def one_hot_loss(logits: Any, y: Any) -> Any:
+        if not np.allclose(y.sum(axis=-1), 1):
+            raise ValueError("rows of y must sum to 1")
+        return np.sum(logits * y, axis=-1), (np, logits, y)
+
+    operation = Operation(
+        one_hot_loss,
+        lambda dout, cache: (dout[:, None] * cache[2], dout[:, None] * cache[1]),
+        lambda logits, y: jnp.sum(logits * y, axis=-1),
+        examples=[(np.arange(6.0).reshape(2, 3), np.eye(3)[:2])],
+    )
+    report = check_operation(operation)
+    assert report, str(report)
+
+
+@pytest.mark.parametrize("x", [[70.0, 71.0], [-70.0, -71.5]])
+def test_large_and_small_numbers_are_linear_as_far_as_they_are_held(x: list[float]) -> None:
+    report = check_operation(EXPONENTIAL, np.array(x, np.float32))
+    assert report, str(report)
+
+
+def test_a_backward_of_the_forwards_name_is_blamed_alone() -> None:
+    def named(function: Any) -> Any:
+        def wrapper(*arguments: Any) -> Any:
+            return function(*arguments)
+
+        return wrapper
+
+    wrong = square(forward=named(lambda x: x * x), backward=named(lambda dout, x: 4 * x * dout))
+    [row] = check_operation(wrong, contracts=False).failures()
+    assert (row.function, row.at_fault) == ("square backward", "backward")
+
+
+@pytest.mark.parametrize("gradients", [1, 2, 3])
+def test_gradients_stand_in_the_order_of_the_inputs_given_or_not(gradients: int) -> None:
+    def backward(dout: Any, x: Any, i: Any, eps: float = 1e-5) -> Any:
+        dx = np.zeros_like(x)
+        np.add.at(dx, i, dout)
+        return (dx, None, None)[:gradients]
+
+    operation = Operation(
+        lambda x, i, eps=1e-5: x[i] + eps, backward, lambda x, i, eps=1e-5: x[i] + eps, convention="inputs"
+    )
+    report = check_operation(operation, np.arange(4.0), np.array([1, 1, 3]), contracts=False)
+    assert report, str(report)
+
+
+def test_a_gradient_that_nobody_looks_at_is_noted() -> None:
+    scale = Operation(
+        lambda x, k: (k * x, (x, k)),
+        lambda dout, cache: (cache[1] * dout, 12345.0),
+        lambda x, k: k * x,
+        examples=[(np.arange(3.0), 2.0)],
+    )
+    report = check_operation(scale, contracts=False)
+    assert report
+    assert [(row.output, row.verdict) for row in report.notes()] == [("dk", "note")]
+    assert not check_operation(scale, np.arange(3.0), np.array(2.0), contracts=False)
+
+
+def test_the_failing_one_of_several_examples_is_shown() -> None:
+    wrong = square(backward=lambda dout, x: 2 * np.abs(x) * dout, examples=[(np.ones(2),), (-np.ones(1),)])
+    assert "Failing inputs: number 2 of 2: x = array([-1.])" in check_operation(wrong).summary()
+
+
+def test_a_cotangent_that_is_left_out_is_explained() -> None:
+    operation = Operation(
+        lambda x: (x * x, 3 * x, x),
+        lambda da, db, x: 2 * x * da,
+        lambda x: (x * x, 3 * x),
+        outputs=("a", "b"),
+        examples=[(np.array([0.3, -1.2, 2.0]),)],
+    )
+    [row] = check_operation(operation, contracts=False).failures()
+    assert "with db = 0: is db left out?" in row.pattern
+
+
+def test_randomness_is_told_first() -> None:
+    rng = np.random.default_rng(0)
+
+    def dropout(x: Any) -> Any:
+        mask = rng.random(x.shape) < 0.5
+        return x * mask, mask
+
+    operation = Operation(dropout, lambda dout, mask: dout * mask, lambda x: x, examples=[(np.ones(40),)])
+    assert check_operation(operation).failures()[0].output == "no memory of earlier calls, no randomness"
+
+
+def test_a_context_that_holds_itself_is_no_trouble() -> None:
+    class Context:
+        def __init__(self, x: Any) -> None:
+            self.x, self.me, self.numpy = x, self, np
+
+    report = check_operation(
+        Operation(lambda x: (x * x, Context(x)), lambda d, c: 2 * c.x * d, lambda x: x * x), np.arange(3.0)
+    )
+    assert report, str(report)

@@ -123,6 +123,11 @@ def check(
             if len(reports) > 1:
                 console.rule(name, align="left")
             console.print(report)
+        if len(reports) > 1:
+            failed = [name for name, report in reports.items() if not report]
+            console.rule(
+                f"{len(failed)} of {len(reports)} failed: {', '.join(failed)}" if failed else "all passed"
+            )
     if errors := [error for error in found.values() if isinstance(error, Exception)]:
         raise _bad_input(*errors)
     if not all(reports.values()):
@@ -229,12 +234,12 @@ def _spec(spec_file: Path | None, options: dict[str, Any]) -> Spec:
 def _reports(
     file: Path | None, spec: Spec, n_0: int, examples: int, cases: int | None, contracts: bool
 ) -> dict[str, Report | Exception]:
-    """The report of each operation in the file, or what is wrong with its inputs; or else the report of the
-    network's functions."""
+    """The report of the network's functions and of each operation in the file, or what is wrong with its
+    inputs."""
     # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
     gc.disable()
     from sandbox.hooks import load_file
-    from sandbox.operations import check_operation, operations_of
+    from sandbox.operations import check_operation, has_exercise, operations_of
 
     gc.freeze()
     gc.enable()
@@ -242,9 +247,10 @@ def _reports(
     if file is None:
         return {"network": _network_report(spec, n_0, examples, None, cases, contracts)}
     module = load_file(file)
-    if not (operations := operations_of(module)):
-        return {file.name: _network_report(spec, n_0, examples, module, cases, contracts)}
+    operations = operations_of(module)
     reports: dict[str, Report | Exception] = {}
+    if has_exercise(module) or not operations:
+        reports[file.name] = _network_report(spec, n_0, examples, module, cases, contracts)
     for name, operation in operations.items():
         try:
             reports[name] = check_operation(operation, contracts=contracts, cases=cases)
@@ -317,6 +323,7 @@ def _figures(results_file: Path, out: Path) -> None:
         print(f"figure   {path}")
 
 
-def _bad_input(error: Exception) -> typer.Exit:
-    print(f"Error: {error}", file=sys.stderr)
+def _bad_input(*errors: Exception) -> typer.Exit:
+    for error in errors:
+        print(f"Error: {error}", file=sys.stderr)
     return typer.Exit(2)

@@ -9,6 +9,7 @@ replaces. Checks of one process exclude each other while the names are bound.
 from __future__ import annotations
 
 import copy
+import difflib
 import functools
 import importlib.util
 import inspect
@@ -76,9 +77,12 @@ def resolve(functions: Mapping[str, Function] | ModuleType | str | Path | None) 
     if isinstance(functions, ModuleType):
         found = {n: vars(functions)[n] for n in FUNCTIONS if callable(vars(functions).get(n))}
         if not found:
+            meant = [m for n in vars(functions) for m in difflib.get_close_matches(n, FUNCTIONS, 1, 0.8)]
+            hint = f" (did you mean {meant[0]}?)" if meant else ""
             raise ValueError(
                 f"functions: module {functions.__name__!r} defines none of the functions that can be "
-                f"checked: {', '.join(FUNCTIONS)}."
+                f"checked, linear_backward, L_model_backward, ...{hint}; nor a sandbox.Operation whose name "
+                "begins with neither 'wrong' nor '_'."
             )
         return found
     if not isinstance(functions, Mapping):

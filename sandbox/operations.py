@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from sandbox.contracts import check_contracts
-from sandbox.equations import Equation, Inputs
+from sandbox.equations import FUNCTIONS, Equation, Inputs
 from sandbox.hooks import copied, place
 from sandbox.local import check_local
 from sandbox.report import Oracle, Report, Row, merged, random_first
@@ -28,6 +28,7 @@ from sandbox.rounding import widened
 from sandbox.search import smallest_failure
 
 SEED = 20_240_302  # of the cotangents
+ACTIVATIONS = {"sigmoid", "relu", "sigmoid_backward", "relu_backward"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +161,20 @@ def operations_of(module: ModuleType) -> dict[str, Operation]:
         for name, value in vars(module).items()
         if isinstance(value, Operation) and not name.startswith(("wrong", "_"))
     }
+
+
+def has_exercise(module: ModuleType) -> bool:
+    """Whether a module defines functions of the exercise. Beside operations their activations do not count,
+    nor what is a part of one: helpers and parts may well have these names."""
+    operations = [value for value in vars(module).values() if isinstance(value, Operation)]
+    parts = {part for operation in operations for part in (operation.forward, operation.backward)}
+    named = {n: vars(module)[n] for n in FUNCTIONS if callable(vars(module).get(n))}
+    if not operations:
+        return bool(named)
+    return any(
+        f not in parts and getattr(f, "__module__", "") == module.__name__ and name not in ACTIVATIONS
+        for name, f in named.items()
+    )
 
 
 def _checked(operation: Operation, name: str, x: Any) -> Any:

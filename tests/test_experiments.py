@@ -293,3 +293,38 @@ def test_an_interrupted_sweep_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch,
     result = CliRunner().invoke(app, ["sweep", "--results", str(tmp_path)])
     assert result.exit_code == 130
     assert "the same command goes on" in result.stderr
+
+
+BOTH = """
+import numpy as np
+from sandbox import Operation
+
+def linear_backward(dZ, cache):
+    A_prev, W, b = cache
+    return W.T @ dZ, dZ @ A_prev.T, dZ.sum(axis=1, keepdims=True) / dZ.shape[1]
+
+def relu(x):  # a helper of the operation, with another signature than the exercise's
+    return np.maximum(x, 0)
+
+double = Operation(lambda x: (2 * x, None), lambda dout, cache: {factor} * dout, lambda x: 2 * x{examples})
+again = Operation(lambda x: (2 * x, None), lambda dout, cache: 2 * dout, lambda x: 2 * x, [(np.ones(2),)])
+"""
+
+
+def test_a_file_of_functions_and_operations_is_checked_for_both(tmp_path: Path) -> None:
+    file = tmp_path / "both.py"
+    file.write_text(BOTH.format(factor=2, examples=", [(np.ones(2),)]"))
+    result = CliRunner().invoke(app, ["check", str(file), "--json"])
+    assert result.exit_code == 1, result.output
+    assert {n: r["ok"] for n, r in json.loads(result.stdout).items()} == {
+        "both.py": False, "double": True, "again": True,
+    }  # fmt: skip
+
+
+def test_an_operation_that_cannot_be_checked_does_not_hide_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(BOTH.format(factor=2, examples="").replace("linear_backward", "_linear_backward"))
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 2
+    assert "2 of 2 outputs agree" in result.stdout
+    assert result.stderr.startswith("Error: double: there are no inputs and no examples")

@@ -436,6 +436,36 @@ def test_the_gradcheck_fixture_fails_with_the_report(
         assert "Look first at square backward" in (pytester.path / "junit.xml").read_text()
 
 
+def test_the_gradcheck_fixture_takes_a_module_of_operations_and_tells_bad_input_in_a_line(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        layers="""
+import numpy as np
+from sandbox import Operation
+
+square = Operation(lambda x: x**2, lambda dout, x: 3 * dout * x, lambda x: x**2, [(np.arange(3.0),)],
+                   convention="inputs")
+""",
+        test_layers="""
+import layers
+import numpy as np
+
+def test_all(gradcheck):
+    gradcheck(layers)
+
+def test_bad_input(gradcheck):
+    gradcheck(layers.square, np.ones(2), np.ones(2))
+""",
+    )
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["*Look first at square backward, dx*", "gradcheck: <lambda>: 2 inputs, expected at most 1: x."]
+    )
+    assert pytester.runpytest_subprocess("--gradcheck-cases", "0").ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_pytest_help_names_the_option(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("--help").stdout.fnmatch_lines(["*--gradcheck-cases*"])
 

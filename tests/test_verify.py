@@ -226,3 +226,13 @@ def test_malformed_input_is_an_error_and_not_a_finding() -> None:
 def test_import_sandbox_does_not_import_jax() -> None:
     code = "import sandbox, sys; sys.exit('jax' in sys.modules or 'scipy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_whole_numbers_typed_by_hand_are_taken_as_floats_and_NaN_is_refused() -> None:
+    dZ, A_prev, W, b = [[1, 2]], [[3, 1], [0, 2]], [[1, -1]], [[2]]
+    report = sandbox.check_linear_backward(dZ, (A_prev, W, b))  # type: ignore[arg-type]
+    assert report, str(report)
+    with pytest.raises(ValueError, match=r"dZ is nan at \(0, 1\), expected finite numbers"):
+        sandbox.check_linear_backward([[1, np.nan]], (A_prev, W, b))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"dZ is (longdouble|float128), expected at most double precision"):
+        sandbox.check_linear_backward(np.array(dZ, np.longdouble), (A_prev, W, b))  # type: ignore[arg-type]

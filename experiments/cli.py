@@ -110,8 +110,8 @@ def check(
             found = _reports(file, spec, width, examples, cases, contracts)
     except SpecError as error:
         # The fields of a sweep are lists; here each is an option.
-        named = re.sub(r"\b(depth|width|scheme|seed)s(\.0)?\b", r"--\1", str(error))
-        raise _bad_input(SpecError(named.replace("dtype", "--dtype"))) from None
+        named = re.sub(r"^(depth|width|scheme|seed|dtype)s?(\.0)?\b", r"--\1", str(error))
+        raise _bad_input(SpecError(named)) from None
     except (TypeError, ValueError) as error:
         raise _bad_input(error) from None
     reports = {name: report for name, report in found.items() if isinstance(report, Report)}
@@ -167,7 +167,8 @@ def sweep(
 ) -> None:
     """Train every combination of the given values, with gradients checked before and after.
 
-    Killed or interrupted, the same command goes on where it stopped. Options take precedence over the file.
+    Killed or interrupted, the same command (without --overwrite, which begins anew) goes on where it
+    stopped. Options take precedence over the file.
 
     Example: autodiff-sandbox sweep --name deep --depth 2 --depth 8 --scheme he --learning-rate 0.1
     """

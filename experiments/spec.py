@@ -104,11 +104,6 @@ def read_fields(path: Path) -> dict[str, Any]:
         raise SpecError(f"spec file: {path} is not valid TOML: {error}; correct that line.") from None
 
 
-def load_spec(path: Path) -> Spec:
-    """The Spec in a TOML file; its fields are those of `Spec`, each optional."""
-    return make_spec(read_fields(path))
-
-
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])

@@ -43,6 +43,7 @@ from sandbox.validation import (
     check_linear,
     check_parameters,
     check_same_matrix,
+    check_stacks,
     unpack,
 )
 
@@ -218,6 +219,7 @@ def linear_backward(dZ: ArrayLike, cache: LinearCache) -> tuple[Array, Array, Ar
             f"dZ has shape {dZ.shape}, expected (..., {W.shape[-2]}, {m}): one row for each of the "
             f"{W.shape[-2]} units of W {W.shape}, one column for each example of A_prev {A_prev.shape}."
         )
+    check_stacks(dZ=dZ, A_prev=A_prev, W=W)
     dA_prev = np.swapaxes(W, -1, -2) @ dZ
     dW = dZ @ np.swapaxes(A_prev, -1, -2) / m
     db = np.sum(dZ, axis=-1, keepdims=True) / m

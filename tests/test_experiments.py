@@ -15,7 +15,7 @@ import sandbox.verify
 from experiments.cli import app
 from experiments.data import DataError, load_data
 from experiments.figures import draw_figures
-from experiments.spec import Spec, SpecError, load_spec, make_spec
+from experiments.spec import Spec, SpecError, make_spec, read_fields
 from experiments.store import LAYOUT, StoreError
 from experiments.sweep import GradientError, run_sweep
 from experiments.training import initial_parameters, train
@@ -75,12 +75,12 @@ def test_bad_field_is_named_in_at_most_two_lines(field: str, value: Any) -> None
 def test_toml_table_of_learning_rates_is_spaced_evenly_on_a_log_scale(tmp_path: Path) -> None:
     path = tmp_path / "spec.toml"
     path.write_text("depths = [2]\nlearning_rates = {start = 0.01, stop = 1.0, num = 3}\n")
-    assert load_spec(path).learning_rates == (0.01, 0.1, 1.0)
+    assert make_spec(read_fields(path)).learning_rates == (0.01, 0.1, 1.0)
     path.write_text("depths = [")
     with pytest.raises(SpecError, match="not valid TOML"):
-        load_spec(path)
+        make_spec(read_fields(path))
     with pytest.raises(SpecError, match="cannot read"):
-        load_spec(tmp_path / "absent.toml")
+        read_fields(tmp_path / "absent.toml")
 
 
 # --- data -------------------------------------------------------------------------------------

@@ -179,9 +179,8 @@ class Report:
         if uncompared:
             text += f"\n{_counted(uncompared)} not compared. {uncompared[0].place}: {uncompared[0].finding}"
         if self.kinks:
-            text += (
-                f"\n{self.kinks} decisions are within rounding of a kink: either branch is accepted there."
-            )
+            decisions = "1 decision is" if self.kinks == 1 else f"{self.kinks} decisions are"
+            text += f"\n{decisions} within rounding of a kink: either branch is accepted there."
         if self.unknown_primitives:
             names = ", ".join(self.unknown_primitives)
             text += f"\nOf these operations of the mirror a backward stable algorithm was assumed: {names}."
@@ -395,8 +394,8 @@ def _layers(layers: Iterable[int | None]) -> str:
 
 def _cells(entry: Entry) -> tuple[str, ...]:
     return (
-        str(list(entry.index)), f"{entry.computed:.9g}", f"{entry.reference:.9g}", f"{entry.ratio:.6g}",
-        f"{entry.z:.3g}",
+        str(list(entry.index)), f"{entry.computed:.9g}", f"{entry.reference:.9g}",
+        f"{entry.ratio:.6g}" if entry.reference else "", f"{entry.z:.3g}",
     )  # fmt: skip
 
 

@@ -13,20 +13,20 @@ samples of u, which leaves a margin for roundings that are not independent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
 from sandbox.diagnose import Mistakes, pattern
-from sandbox.report import Entry, Row, Scope, Verdict
+from sandbox.report import Entry, Row, Scope
 from sandbox.rounding import K, Measured
 from sandbox.typing import Array
 
 ALPHA = 1e-9  # the largest probability that one right output fails either test
 WORST = 3  # entries shown
+INFINITE = float("inf")
 _NOT_FINITE = (
     "If yours is right, mend the mirror: jnp.where(x > 0, jnp.sqrt(x), 0), for instance, has a gradient of "
     "NaN where x <= 0, and with jnp.sqrt(jnp.where(x > 0, x, 1)) in it, it has not."
@@ -61,21 +61,24 @@ def compare(
         dtype = None  # a Python number has none, and takes on that of what it meets
     given, computed = computed, _as_array(computed)
     g, sigma = expected.reference, expected.sigma
-    row = Row(
-        function, scope, layer, output, "FAIL", shape=computed.shape, dtype=str(computed.dtype),
-        sigma_error=float("inf"), threshold=threshold(g.size), tensor_error=float("inf"),
-        tensor_threshold=threshold(1), relative_error=float("inf"),
+    limit, tensor_limit = threshold(g.size), threshold(1)
+    row = partial(
+        Row, function, scope, layer, output, shape=computed.shape, dtype=str(computed.dtype),
+        threshold=limit, tensor_threshold=tensor_limit,
     )  # fmt: skip
+    another = partial(row, "FAIL", sigma_error=INFINITE, tensor_error=INFINITE, relative_error=INFINITE)
     if given is None:
-        return replace(row, finding=f"it is None, expected an array of shape {g.shape}.")
+        return another(f"it is None, expected an array of shape {g.shape}.")
     if computed.dtype.kind not in "fiub":
-        return replace(row, finding=f"its dtype is {computed.dtype}, expected real numbers.")
+        return another(f"its dtype is {computed.dtype}, expected real numbers.")
     if computed.shape != g.shape:
-        explained = pattern(computed, g, sigma, row.threshold, inputs or {}, mistakes)
-        finding = f"its shape is {computed.shape}, expected {g.shape}."
-        return replace(row, finding=finding, pattern=explained)
+        explained = pattern(computed, g, sigma, limit, inputs or {}, mistakes)
+        return another(f"its shape is {computed.shape}, expected {g.shape}.", pattern=explained)
     representable = np.isfinite(sigma) & np.isfinite(g)
-    if not expected.overflow:
+    if expected.overflow:
+        # Which later number an overflow spoils (inf - inf, 0 inf) depends on the order of operations.
+        representable &= np.isfinite(computed)
+    elif not representable.all():
         same = (computed == g) | np.isnan(computed.astype(np.float64)) & np.isnan(g)
         unknown = np.argwhere(~np.isfinite(g) & ~same)
         if len(unknown):
@@ -84,42 +87,37 @@ def compare(
                 f"{len(unknown)} of {g.size} entries cannot be judged: entry {index} is "
                 f"{computed[index]:.6g}, and the mirror's {g[index]}."
             )
-            return replace(row, finding=finding, pattern=_NOT_FINITE)
-    else:
-        # Which later number an overflow spoils (inf - inf, 0 inf) depends on the order of operations.
-        representable &= np.isfinite(computed)
+            return another(finding, pattern=_NOT_FINITE)
     z, sigma_error, tensor_error, relative_error = _errors(computed, g, sigma, representable)
     overflowed = int(g.size - np.count_nonzero(representable))
-    row = replace(
+    compared = partial(
         row, sigma_error=sigma_error, tensor_error=tensor_error, relative_error=relative_error,
         overflowed=overflowed,
     )  # fmt: skip
-    if not row.values_right:
+    other_dtype = "" if dtype is None or computed.dtype == np.dtype(dtype) else (
+        f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}"
+    )  # fmt: skip
+    if sigma_error > limit or tensor_error > tensor_limit:
         worst = _worst(computed, g, z)
-        count = int(np.count_nonzero(z > row.threshold))
+        count = int(np.count_nonzero(z > limit))
         entries = f"{g.size} {'entry' if g.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
         finding = (
             f"{count or 'no'} of {entries} further off than rounding explains; "
             f"entry {worst[0].index} is {worst[0].computed:.6g}, "
             f"expected {worst[0].reference:.6g}, {worst[0].z:.3g} sigma off."
         )
-        if dtype is not None and computed.dtype != np.dtype(dtype):
-            finding = f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}; {finding}"
-        explained = pattern(computed, g, sigma, row.threshold, inputs or {}, mistakes)
-        return replace(row, finding=finding, worst=worst, pattern=explained)
-    if dtype is not None and computed.dtype != np.dtype(dtype):
-        return replace(row, finding=f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}.")
-    verdict: Verdict = "not compared" if overflowed == g.size else "pass"
-    finding = ""
-    if verdict == "not compared":
-        finding = (
-            "it has no entries."
-            if not g.size
-            else "all entries overflow in this dtype."
-            if np.isfinite(g).any()
-            else "the reference is not finite."
-        )
-    return replace(row, verdict=verdict, finding=finding)
+        finding = f"{other_dtype}; {finding}" if other_dtype else finding
+        explained = pattern(computed, g, sigma, limit, inputs or {}, mistakes)
+        return compared("FAIL", finding, worst=worst, pattern=explained)
+    if other_dtype:
+        return compared("FAIL", f"{other_dtype}.")
+    if not g.size:
+        return compared("not compared", "it has no entries.")
+    if overflowed == g.size:
+        finite = np.isfinite(g).any()
+        reason = "all entries overflow in this dtype." if finite else "the reference is not finite."
+        return compared("not compared", reason)
+    return compared("pass")
 
 
 def _errors(

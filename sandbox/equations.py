@@ -29,6 +29,7 @@ class Equation:
         function: the name under which it is reported.
         reference: in JAX, of the flat inputs; returns the outputs in order.
         inputs, outputs: their names.
+        picks: which of the reference's outputs these are; () for all. So one evaluation serves several.
         pack: the flat inputs as the tested function's arguments.
         unpack: the tested function's result as outputs in order; raises TypeError or ValueError.
         cotangents: how many of the first inputs are cotangents: the outputs are linear in them.
@@ -55,6 +56,7 @@ class Equation:
     forward: Equation | None = None
     factors: Mapping[int, Callable[..., float]] = field(default_factory=dict)
     differentiated: tuple[int, ...] = ()
+    picks: tuple[int, ...] = ()
     elsewhere: Mapping[str, Callable[..., Inputs]] = field(default_factory=dict)
 
     def named(self, inputs: Inputs) -> dict[str, Any]:
@@ -193,11 +195,10 @@ _LAYER_AXES = ("pm", "np", "n1")
 _ONE_OVER_M: dict[int, Callable[..., float]] = {
     i: lambda *inputs: 1 / np.shape(inputs[0])[-1] for i in (1, 2)
 }
-_LINEAR_FORWARD = Equation(
-    "linear_forward",
-    lambda A, W, b: (mirror.linear_forward(A, W, b), A, W, b),
-    ("A", "W", "b"), ("Z", "cache A", "cache W", "cache b"),
-    unpack=_with_linear_cache, axes=_LAYER_AXES,
+_LAYER_FORWARD = {g: partial(_linear_activation_forward, activation=g) for g in ("relu", "sigmoid")}
+_LINEAR_FORWARD = Equation(  # evaluated with the layer, of which it is a part at the same inputs
+    "linear_forward", _LAYER_FORWARD["relu"], ("A", "W", "b"), ("Z", "cache A", "cache W", "cache b"),
+    unpack=_with_linear_cache, axes=_LAYER_AXES, picks=(4, 1, 2, 3),
 )  # fmt: skip
 _ACTIVATION_FORWARD = {
     g: Equation(
@@ -210,7 +211,7 @@ _ACTIVATION_FORWARD = {
 _LINEAR_ACTIVATION_FORWARD = {
     g: Equation(
         "linear_activation_forward",
-        partial(_linear_activation_forward, activation=g),
+        _LAYER_FORWARD[g],
         _LAYER, ("A", "cache A_prev", "cache W", "cache b", "cache Z"),
         pack=lambda A_prev, W, b, g=g: (A_prev, W, b, g), unpack=_with_activation_cache, axes=_LAYER_AXES,
     )

@@ -53,9 +53,11 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays))
     if key in _measured:
         _measured.move_to_end(key)
-        return _measured[key]
-    noise = measure(equation.reference, *arrays, dtype=dtype)
-    _measured.add(key, noise)
+    else:
+        _measured.add(key, measure(equation.reference, *arrays, dtype=dtype))
+    noise = _measured[key]
+    if equation.picks:
+        return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
     return noise
 
 

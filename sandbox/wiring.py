@@ -120,9 +120,12 @@ def _part(cache: Any, name: str) -> Array:
     return np.asarray({"A_prev": A_prev, "W": W, "b": b, "Z": Z}[name])
 
 
-def _picked(equation: Equation, function: str, outputs: tuple[str, ...]) -> Equation:
-    """Some of the equation's outputs, already picked from the result, under another function's name."""
-    return replace(equation, function=function, outputs=outputs, unpack=lambda result: result)
+def _picked(equation: Equation, function: str, outputs: Mapping[int, str]) -> Equation:
+    """Some of the equation's outputs, already picked from the result, under names of another function."""
+    return replace(
+        equation, function=function, outputs=tuple(outputs.values()), picks=tuple(outputs),
+        unpack=lambda result: result,
+    )  # fmt: skip
 
 
 def _no_mistakes(k: int) -> Iterator[tuple[str, Any]]:
@@ -153,16 +156,14 @@ def _forward_rows(model: Model) -> list[Row]:
         A = AL if l == model.L else parts[4 * l]
         found = equation_of("linear_activation_forward", (A_prev, W, b, activation))
         assert found is not None
-        noise = measured(*found)
-        local = _picked(found[0], "L_model_forward", (f"A{l}" if l < model.L else "AL", f"Z{l}"))
+        layer = _picked(found[0], "L_model_forward", {0: f"A{l}" if l < model.L else "AL", 4: f"Z{l}"})
         rows += compare_outputs(
-            local, (A, Z), replace(noise, outputs=(noise.outputs[0], noise.outputs[4])), found[1],
-            scope="wiring", layer=l, mistakes=_no_mistakes,
-        )  # fmt: skip
-    noise = measured(equation, inputs)
+            layer, (A, Z), measured(layer, found[1]), found[1], scope="wiring", layer=l, mistakes=_no_mistakes
+        )
+    whole = _picked(equation, equation.function, {0: "AL"})
+    noise = measured(whole, inputs)
     rows += compare_outputs(
-        _picked(equation, equation.function, ("AL",)), (AL,),
-        replace(noise, outputs=_unless_overflown(noise.outputs[:1], model)), inputs,
+        whole, (AL,), replace(noise, outputs=_unless_overflown(noise.outputs, model)), inputs,
         scope="end to end", layer=model.L, mistakes=_no_mistakes,
     )  # fmt: skip
     return rows
@@ -198,16 +199,14 @@ def _backward_rows(model: Model, call: Call) -> list[Row]:
                 finding = f"the dict of gradients has no '{key}'; it has {', '.join(map(str, grads))}."
                 rows.append(Row("L_model_backward", "wiring", l, key, "FAIL", finding))
         held = tuple(i for i, key in enumerate(keys) if key in grads)
-        local_noise = measured(local, given)
-        subject = _picked(local, "L_model_backward", tuple(keys[i] for i in held))
+        layer = _picked(local, "L_model_backward", {i: keys[i] for i in held})
         rows += compare_outputs(
-            subject, tuple(grads[keys[i]] for i in held),
-            replace(local_noise, outputs=tuple(local_noise.outputs[i] for i in held)), given, scope="wiring",
+            layer, tuple(grads[keys[i]] for i in held), measured(layer, given), given, scope="wiring",
             layer=l, mistakes=partial(_wiring_mistakes, model, call, l, held, local, given),
         )  # fmt: skip
     outputs = _unless_overflown(noise.outputs, model)
-    for key, expected in zip(equation.outputs, outputs, strict=True):
-        one = _picked(equation, "L_model_backward", (key,))
+    for i, (key, expected) in enumerate(zip(equation.outputs, outputs, strict=True)):
+        one = _picked(equation, "L_model_backward", {i: key})
         value = grads.get(key, np.array(np.nan))
         compared = compare_outputs(
             one, (value,), replace(noise, outputs=(expected,)), inputs,

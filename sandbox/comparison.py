@@ -66,14 +66,14 @@ def compare(
         Row, function, scope, layer, output, shape=computed.shape, dtype=str(computed.dtype),
         threshold=limit, tensor_threshold=tensor_limit,
     )  # fmt: skip
-    another = partial(row, "FAIL", sigma_error=INFINITE, tensor_error=INFINITE, relative_error=INFINITE)
+    incomparable = partial(row, "FAIL", sigma_error=INFINITE, tensor_error=INFINITE, relative_error=INFINITE)
     if given is None:
-        return another(f"it is None, expected an array of shape {g.shape}.")
+        return incomparable(f"it is None, expected an array of shape {g.shape}.")
     if computed.dtype.kind not in "fiub":
-        return another(f"its dtype is {computed.dtype}, expected real numbers.")
+        return incomparable(f"its dtype is {computed.dtype}, expected real numbers.")
     if computed.shape != g.shape:
         explained = pattern(computed, g, sigma, limit, inputs or {}, mistakes)
-        return another(f"its shape is {computed.shape}, expected {g.shape}.", pattern=explained)
+        return incomparable(f"its shape is {computed.shape}, expected {g.shape}.", pattern=explained)
     representable = np.isfinite(sigma) & np.isfinite(g)
     if expected.overflow:
         # Which later number an overflow spoils (inf - inf, 0 inf) depends on the order of operations.
@@ -87,7 +87,7 @@ def compare(
                 f"{len(unknown)} of {g.size} entries cannot be judged: entry {index} is "
                 f"{computed[index]:.6g}, and the mirror's {g[index]}."
             )
-            return another(finding, pattern=_NOT_FINITE)
+            return incomparable(finding, pattern=_NOT_FINITE)
     z, sigma_error, tensor_error, relative_error = _errors(computed, g, sigma, representable)
     overflowed = int(g.size - np.count_nonzero(representable))
     compared = partial(
@@ -97,7 +97,8 @@ def compare(
     other_dtype = "" if dtype is None or computed.dtype == np.dtype(dtype) else (
         f"its dtype is {computed.dtype}, expected {np.dtype(dtype)}"
     )  # fmt: skip
-    if sigma_error > limit or tensor_error > tensor_limit:
+    passed = compared("pass")
+    if not passed.values_right:
         worst = _worst(computed, g, z)
         count = int(np.count_nonzero(z > limit))
         entries = f"{g.size} {'entry' if g.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
@@ -117,7 +118,7 @@ def compare(
         finite = np.isfinite(g).any()
         reason = "all entries overflow in this dtype." if finite else "the reference is not finite."
         return compared("not compared", reason)
-    return compared("pass")
+    return passed
 
 
 def _errors(

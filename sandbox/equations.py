@@ -132,8 +132,7 @@ def _relu_mistakes(dA: Array, *rest: Any) -> Iterator[tuple[str, Inputs]]:
     yield "It is what comes out without the ReLU's mask.", (dA, *others, on)
     yield "It is what comes out with the ReLU's mask inverted.", (dA, *others, np.where(Z > 0, -on, on))
     yield "It is what comes out with a mask of dA > 0 in place of Z > 0.", (dA, *others, dA)
-    with np.errstate(all="ignore"):
-        S = 1 / (1 + np.exp(-np.asarray(Z, np.float64)))
+    S = _logistic(Z)
     yield "It is what comes out if the sigmoid's derivative is taken in place of the ReLU's.", (
         dA * S * (1 - S), *others, on)  # fmt: skip
     for slope in (0.01, 0.1, 0.2):
@@ -147,7 +146,7 @@ def _sigmoid_mistakes(dA: Array, *rest: Any) -> Iterator[tuple[str, Inputs]]:
     if dA.shape != Z.shape:
         return
     with np.errstate(all="ignore"):
-        S = 1 / (1 + np.exp(-Z))
+        S = _logistic(Z)
         derivative = S * (1 - S)
         for words, wrong in (
             ("without the sigmoid's derivative", np.ones_like(S)),
@@ -163,9 +162,13 @@ def _sigmoid_mistakes(dA: Array, *rest: Any) -> Iterator[tuple[str, Inputs]]:
 
 
 def _twice(S: Array) -> Array:
-    T: Array = 1 / (1 + np.exp(-S))
-    derivative: Array = T * (1 - T)
-    return derivative
+    T = _logistic(S)
+    return np.asarray(T * (1 - T))
+
+
+def _logistic(Z: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-np.asarray(Z, np.float64))))
 
 
 def _large(*inputs: Any) -> Inputs:

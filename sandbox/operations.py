@@ -269,13 +269,14 @@ def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
     rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
     dtype = np.result_type(*(x for x in given if x.dtype.kind == "f"))
     cotangents = tuple(np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes)
-    report = _attempted(forward, operation.forward, given, None)
+    report, _ = _attempted(forward, operation.forward, given, None)
     forward_ran = not any(row.output == "result" for row in report.rows)
     if forward_ran:
         both = (*cotangents, *given)
-        backward_report = _attempted(backward, operation.backward, both, operation.forward)
+        backward_report, returned = _attempted(backward, operation.backward, both, operation.forward)
         report = merged([report, backward_report])
-        rows = [*_with_fault(report.rows, forward.function), *_not_checked(operation, backward, both, inputs)]
+        notes = _not_checked(operation, backward.function, returned, inputs)
+        rows = [*_with_fault(report.rows, forward.function), *notes]
         if contracts:
             failed = {row.function for row in report.failures()}
             for equation, function, flat in (
@@ -289,34 +290,28 @@ def _check_case(operation: Operation, inputs: Any, contracts: bool) -> Report:
 
 def _attempted(
     equation: Equation, function: Callable[..., Any], inputs: Inputs, forward: Callable[..., Any] | None
-) -> Report:
+) -> tuple[Report, Any]:
+    """The report of one call, and what it returned: None if it raised."""
     try:
         with np.errstate(all="ignore"):
             result = function(*copied(equation.pack(*inputs)))
     except (Exception, SystemExit) as error:  # whatever the tested code raises
         row = Row(equation.function, "local", None, "result", "FAIL", f"it raised {place(error)}.")
-        return Report((row,))
-    return check_local(equation, inputs, result, forward=forward)
+        return Report((row,)), None
+    return check_local(equation, inputs, result, forward=forward), result
 
 
-def _not_checked(operation: Operation, backward: Equation, flat: Inputs, inputs: Inputs) -> tuple[Row, ...]:
-    """Notes: the gradients by Python's floats, which the backward returns and nobody looks at."""
-    if not any(type(x) is float for x in inputs):
-        return ()
-    try:
-        with np.errstate(all="ignore"):
-            result = operation.backward(*copied(backward.pack(*flat)))
-    except (Exception, SystemExit):  # which has a row
-        return ()
-    if isinstance(result, Mapping):
-        gradients = [result.get(f"d{name}", result.get(name)) for name in operation.inputs]
+def _not_checked(operation: Operation, function: str, returned: Any, inputs: Inputs) -> tuple[Row, ...]:
+    """Notes: the gradients by Python's floats, which the backward returned and nobody looks at."""
+    if isinstance(returned, Mapping):
+        gradients = [returned.get(f"d{name}", returned.get(name)) for name in operation.inputs]
     else:
-        gradients = list(result) if isinstance(result, tuple | list) else []
+        gradients = list(returned) if isinstance(returned, tuple | list) else []
     if len(gradients) < len(inputs):
         return ()
     return tuple(
         Row(
-            backward.function, "local", None, f"d{name}", "note",
+            function, "local", None, f"d{name}", "note",
             f"it is not checked, because {name} is a float of Python; give np.asarray({x}) to check it.",
         )
         for name, x, gradient in zip(operation.inputs, inputs, gradients, strict=False)

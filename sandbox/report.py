@@ -321,15 +321,15 @@ def _justified(heading: str) -> Literal["left", "right"]:
 
 def random_first(rows: Sequence[Row]) -> list[Row]:
     """The rows of a function that does not give the same twice begin with that."""
-    random = {r.function for r in rows if r.output == DETERMINISTIC and r.verdict == "FAIL"}
-    first = {name: min(i for i, r in enumerate(rows) if r.function == name) for name in random}
+    first: dict[str, int] = {}
+    for i, row in enumerate(rows):
+        first.setdefault(row.function, i)
 
-    def order(indexed: tuple[int, Row]) -> tuple[int, int]:
-        i, row = indexed
-        told = row.function in random and row.output == DETERMINISTIC and row.verdict == "FAIL"
-        return (first[row.function], 0) if told else (i, 1)
+    def order(i: int) -> tuple[int, bool]:
+        told = rows[i].output == DETERMINISTIC and rows[i].verdict == "FAIL"
+        return (first[rows[i].function], False) if told else (i, True)
 
-    return [row for _, row in sorted(enumerate(rows), key=order)]
+    return [rows[i] for i in sorted(range(len(rows)), key=order)]
 
 
 def merged(reports: Iterable[Report]) -> Report:

@@ -200,6 +200,11 @@ def _attempt(function: Function, *arguments: Any) -> Any:
 
 
 def _network_inputs(X: ArrayLike, parameters: Mapping[str, ArrayLike]) -> tuple[Array, dict[str, Array]]:
+    """X and the parameters as finite arrays of one floating dtype.
+
+    Raises:
+        TypeError, ValueError: they are not.
+    """
     check_parameters(parameters)
     named = {f"parameters['{key}']": np.asarray(value) for key, value in parameters.items()}
     X, *theta = _of_one_dtype({"X": as_matrix("X", X), **named}).values()

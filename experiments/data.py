@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from experiments.provenance import sha256
 from sandbox.typing import Array
 
 EXERCISE_KEYS = ("train_set_x", "train_set_y", "test_set_x", "test_set_y")
@@ -133,8 +133,5 @@ def _dataset(
     name: str, X_train: Array, Y_train: Array, X_test: Array, Y_test: Array, source: str, preprocessing: str
 ) -> Dataset:
     arrays = X_train, Y_train, X_test, Y_test
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(str(array.shape).encode() + array.tobytes())
     X_train, Y_train, X_test, Y_test = map(np.ascontiguousarray, arrays)
-    return Dataset(name, X_train, Y_train, X_test, Y_test, source, preprocessing, digest.hexdigest())
+    return Dataset(name, X_train, Y_train, X_test, Y_test, source, preprocessing, sha256(*arrays))

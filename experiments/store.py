@@ -6,28 +6,23 @@ program is killed, each file is either whole or absent.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from experiments.data import Dataset
+from experiments.provenance import environment
 from experiments.spec import Spec
 from sandbox.typing import Array
 
 MOMENTS = ("start", "end")
 OUTPUTS = ("dA_prev", "dW", "db")
-PACKAGES = ("autodiff-sandbox", "numpy", "scipy", "jax", "jaxlib", "h5py", "scikit-learn")
 RUN = ("scheme", "depth", "width", "learning_rate", "seed")
 
 # dataset: (dimensions, units, meaning)
@@ -78,10 +73,17 @@ class Store:
     """The files of one sweep: `<folder>/<name>.groups/*.h5` and `<folder>/<name>.h5`."""
 
     def __init__(self, folder: Path, spec: Spec, data: Dataset) -> None:
-        self.spec, self.data = spec, data
+        self.spec = spec
         self.combined = folder / f"{spec.name}.h5"
         self.groups = folder / f"{spec.name}.groups"
-        self.provenance = provenance(spec, data)
+        self.provenance = {
+            "spec": spec.canonical(),
+            "dtype": spec.dtype,
+            "data_source": data.source,
+            "data_preprocessing": data.preprocessing,
+            "data_sha256": data.sha256,
+            **environment(),
+        }
 
     def path(self, group: tuple[str, int, int]) -> Path:
         scheme, depth, width = group
@@ -110,7 +112,7 @@ class Store:
                 f"results: {path} is not readable HDF5; choose another --name or --overwrite."
             ) from None
         for what, found, own in zip(
-            ("spec", "data"), stored, (self.spec.canonical(), self.data.sha256), strict=True
+            ("spec", "data"), stored, (self.provenance["spec"], self.provenance["data_sha256"]), strict=True
         ):
             if found != own:
                 raise StoreError(
@@ -216,48 +218,3 @@ def write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
         os.fsync(folder)  # the rename itself
     finally:
         os.close(folder)
-
-
-def provenance(spec: Spec, data: Dataset) -> dict[str, str]:
-    """What the numbers depend on, as text attributes."""
-    blas = [
-        f"{i['internal_api']} {i['version']} ({i.get('architecture', '')})"
-        for i in threadpool_info()
-        if i["user_api"] == "blas"
-    ]
-    return {
-        "spec": spec.canonical(),
-        "data_source": data.source,
-        "data_preprocessing": data.preprocessing,
-        "data_sha256": data.sha256,
-        "packages": json.dumps({name: _version(name) for name in PACKAGES}),
-        "python": platform.python_version(),
-        "git_revision": _git_revision(),
-        "dtype": spec.dtype,
-        "blas": ", ".join(sorted(set(blas))) or "unknown",
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-    }
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _git_revision() -> str:
-    """The commit of this code, with "dirty" when tracked files differ from it; "unknown" outside git."""
-
-    def git(*arguments: str) -> str:
-        here = Path(__file__).parent
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # installed inside another repository?
-        return git("rev-parse", "HEAD") + (
-            " dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -1,0 +1,65 @@
+"""What results depend on besides their spec: versions, revision, machine; and hashes of data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from threadpoolctl import threadpool_info
+
+from sandbox.typing import Array
+
+PACKAGES = ("autodiff-sandbox", "numpy", "scipy", "jax", "jaxlib", "h5py", "scikit-learn")
+
+
+def environment() -> dict[str, str]:
+    """The software and the machine that compute, as text attributes."""
+    blas = {
+        f"{i['internal_api']} {i['version']} ({i.get('architecture', '')})"
+        for i in threadpool_info()
+        if i["user_api"] == "blas"
+    }
+    return {
+        "packages": json.dumps({name: _version(name) for name in PACKAGES}),
+        "python": platform.python_version(),
+        "git_revision": _git_revision(),
+        "blas": ", ".join(sorted(blas)) or "unknown",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def sha256(*arrays: Array) -> str:
+    """One hash of the arrays' shapes and bytes, in this order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(str(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _git_revision() -> str:
+    """The commit of this code, with "dirty" when tracked files differ from it; "unknown" outside git."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # installed inside another repository?
+        return git("rev-parse", "HEAD") + (
+            " dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

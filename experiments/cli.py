@@ -8,8 +8,9 @@ import importlib.metadata
 import json
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -32,21 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-SpecFile = Annotated[Path | None, typer.Argument(help="TOML file; fields: name, data, depths, widths, ...")]
-Name = Annotated[str | None, typer.Option(help="Name of the results, default main.")]
-Data = Annotated[str | None, typer.Option(help="'digits' (the default) or an HDF5 file.")]
-Depths = Annotated[list[int] | None, typer.Option("--depth", help="Layers with parameters; repeatable.")]
-Widths = Annotated[list[int] | None, typer.Option("--width", help="Units of a hidden layer; repeatable.")]
-Rates = Annotated[list[float] | None, typer.Option("--learning-rate", help="Repeatable.")]
-Seeds = Annotated[list[int] | None, typer.Option("--seed", help="Of the initial parameters; repeatable.")]
-Schemes = Annotated[
-    list[str] | None, typer.Option("--scheme", help="Initialisation: small, he or inverse_sqrt; repeatable.")
-]
-Steps = Annotated[int | None, typer.Option(help="Full-batch gradient steps of each run.")]
-Dtype = Annotated[str | None, typer.Option(help="float64 (the default) or float32.")]
-Results = Annotated[Path, typer.Option("--results", help="Folder of the results.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of this name.")]
 
 
 def main() -> None:
@@ -150,21 +136,44 @@ def selftest() -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def sweep(
-    spec_file: SpecFile = None,
-    name: Name = None,
-    data: Data = None,
-    depth: Depths = None,
-    width: Widths = None,
-    learning_rate: Rates = None,
-    seed: Seeds = None,
-    scheme: Schemes = None,
-    steps: Steps = None,
-    dtype: Dtype = None,
-    results: Results = Path("results"),
-    overwrite: Overwrite = False,
-) -> None:
+Action = TypeVar("Action", bound=Callable[[Spec, Path, bool], object])
+
+
+def _sweep_command(action: Action) -> Action:
+    """Add a command with the action's name and docstring and the options of a sweep."""
+
+    @app.command(action.__name__, help=action.__doc__)
+    def command(
+        spec_file: Annotated[
+            Path | None, typer.Argument(help="TOML file; fields: name, data, depths, widths, ...")
+        ] = None,
+        name: Annotated[str | None, typer.Option(help="Name of the results, default main.")] = None,
+        data: Annotated[str | None, typer.Option(help="'digits' (the default) or an HDF5 file.")] = None,
+        depth: Annotated[list[int] | None, typer.Option(help="Layers with parameters; repeatable.")] = None,
+        width: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; repeatable.")] = None,
+        learning_rate: Annotated[list[float] | None, typer.Option(help="Repeatable.")] = None,
+        seed: Annotated[list[int] | None, typer.Option(help="Of the initial parameters; repeatable.")] = None,
+        scheme: Annotated[
+            list[str] | None, typer.Option(help="Initialisation: small, he or inverse_sqrt; repeatable.")
+        ] = None,
+        steps: Annotated[int | None, typer.Option(help="Full-batch gradient steps of each run.")] = None,
+        dtype: Annotated[str | None, typer.Option(help="float64 (the default) or float32.")] = None,
+        results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace earlier results of this name.")
+        ] = False,
+    ) -> None:
+        fields = {
+            "name": name, "data": data, "depths": depth, "widths": width, "learning_rates": learning_rate,
+            "seeds": seed, "schemes": scheme, "steps": steps, "dtype": dtype,
+        }  # fmt: skip
+        action(_spec(spec_file, fields), results, overwrite)
+
+    return action
+
+
+@_sweep_command
+def sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
     """Train every combination of the given values, with gradients checked before and after.
 
     Killed or interrupted, the same command (without --overwrite, which begins anew) goes on where it
@@ -172,8 +181,9 @@ def sweep(
 
     Example: autodiff-sandbox sweep --name deep --depth 2 --depth 8 --scheme he --learning-rate 0.1
     """
-    spec = _spec(spec_file, locals())
-    print(f"results  {_sweep(spec, results, overwrite)}")
+    combined = _sweep(spec, results, overwrite)
+    print(f"results  {combined}")
+    return combined
 
 
 @app.command()
@@ -190,44 +200,24 @@ def figures(
     _figures(results_file, out or results_file.parent / "figures")
 
 
-@app.command()
-def run(
-    spec_file: SpecFile = None,
-    name: Name = None,
-    data: Data = None,
-    depth: Depths = None,
-    width: Widths = None,
-    learning_rate: Rates = None,
-    seed: Seeds = None,
-    scheme: Schemes = None,
-    steps: Steps = None,
-    dtype: Dtype = None,
-    results: Results = Path("results"),
-    overwrite: Overwrite = False,
-) -> None:
+@_sweep_command
+def run(spec: Spec, results: Path, overwrite: bool) -> None:
     """The whole job: check the gradients of a network, sweep, and draw the figures.
 
     Example: autodiff-sandbox run
     """
-    spec = _spec(spec_file, locals())
     report = _network_report(spec, n_0=8, examples=32, functions=None)
     Console().print(report)
     if not report:
         raise typer.Exit(1)
-    combined = _sweep(spec, results, overwrite)
-    print(f"results  {combined}")
-    _figures(combined, results / "figures")
+    _figures(sweep(spec, results, overwrite), results / "figures")
 
 
-def _spec(spec_file: Path | None, options: dict[str, Any]) -> Spec:
+def _spec(spec_file: Path | None, options: Mapping[str, object]) -> Spec:
     """The file's fields, overridden by the options that were given."""
-    fields = {
-        **{key: options[key] for key in ("name", "data", "steps", "dtype")},
-        **{f"{key}s": options[key] for key in ("depth", "width", "learning_rate", "seed", "scheme")},
-    }
     try:
-        given = read_fields(spec_file) if spec_file else {}
-        return make_spec({**given, **{key: value for key, value in fields.items() if value is not None}})
+        fields = read_fields(spec_file) if spec_file else {}
+        return make_spec(fields | {field: value for field, value in options.items() if value is not None})
     except SpecError as error:
         raise _bad_input(error) from None
 

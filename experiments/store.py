@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from experiments.data import Dataset
 from experiments.provenance import environment
 from experiments.spec import Spec
-from sandbox.typing import Array
+from sandbox.typing import Array, Scheme
 
 MOMENTS = ("start", "end")
 OUTPUTS = ("dA_prev", "dW", "db")
@@ -43,6 +42,8 @@ LAYOUT: dict[str, tuple[tuple[str, ...], str, str]] = {
     ),
 }
 UNITS = {"learning_rate": "1", "depth": "layers with parameters", "width": "units", "step": "gradient steps"}
+
+Group = tuple[Scheme, int, int]
 
 
 class StoreError(ValueError):
@@ -85,7 +86,7 @@ class Store:
             **environment(),
         }
 
-    def path(self, group: tuple[str, int, int]) -> Path:
+    def path(self, group: Group) -> Path:
         scheme, depth, width = group
         return self.groups / f"{scheme}-depth{depth}-width{width}.h5"
 
@@ -120,7 +121,7 @@ class Store:
                     "Choose another --name, or --overwrite to replace them."
                 )
 
-    def read(self, group: tuple[str, int, int]) -> GroupResult | None:
+    def read(self, group: Group) -> GroupResult | None:
         """The stored result of a group, None when it has not finished."""
         if not self.path(group).exists():
             return None
@@ -130,7 +131,7 @@ class Store:
                 values[key] = str(file.attrs[key])
         return GroupResult(**values)
 
-    def write(self, group: tuple[str, int, int], result: GroupResult) -> None:
+    def write(self, group: Group, result: GroupResult) -> None:
         def fill(file: h5py.File) -> None:
             for key, value in vars(result).items():
                 if isinstance(value, str):
@@ -143,60 +144,71 @@ class Store:
 
     def combine(self) -> Path:
         """Write the combined file from all groups; return its path."""
-        spec = self.spec
-        scales: dict[str, Any] = {
-            "scheme": list(spec.schemes),
-            "depth": np.array(spec.depths),
-            "width": np.array(spec.widths),
-            "learning_rate": np.array(spec.learning_rates),
-            "seed": np.array(spec.seeds),
-            "step": np.arange(spec.steps + 1),
-            "layer": np.arange(1, max(spec.depths) + 1),
-            "moment": list(MOMENTS),
-            "output": list(OUTPUTS),
-        }
-        values: dict[str, Array] = {}
-        for key, (dims, _, _) in LAYOUT.items():
-            whole = {"diverged_at": np.int64, "gradients_verified": np.int8}.get(key)
-            shape = [len(scales[dim]) for dim in dims]
-            values[key] = np.zeros(shape, whole) if whole else np.full(shape, np.nan)
-        history = []
-        runs = len(spec.learning_rates), len(spec.seeds)
-        for group in spec.groups:
-            scheme, depth, width = group
-            at = spec.schemes.index(scheme), spec.depths.index(depth), spec.widths.index(width)
+        results, history = {}, []
+        for group in self.spec.groups:
             result = self.read(group)
             assert result is not None, group
-            for key in ("cost", "train_accuracy", "test_accuracy", "diverged_at"):
-                value = getattr(result, key)
-                values[key][at] = value.reshape(*runs, *value.shape[1:])
-            values["final_cost"][at] = result.cost[:, -1].reshape(runs)
-            for key in ("gradient_norm_start", "gradient_norm_end"):
-                values[key][at][..., :depth] = getattr(result, key).reshape(*runs, depth)
-            values["sigma_error"][at][:, :depth] = result.sigma_error
-            values["seconds"][at] = result.seconds
-            values["gradients_verified"][at] = 1  # a group that fails its check is never written
+            results[group] = result
             with h5py.File(self.path(group), "r") as file:
                 history.append({key: str(value) for key, value in file.attrs.items()})
 
         def fill(file: h5py.File) -> None:
-            for name, scale in scales.items():
-                file[name] = scale
-                file[name].make_scale(name)
-                file[name].attrs["units"] = UNITS.get(name, "1")
-            for name, (dims, units, meaning) in LAYOUT.items():
-                file[name] = values[name]
-                file[name].attrs.update({"units": units, "long_name": meaning})
-                for axis, dim in enumerate(dims):
-                    file[name].dims[axis].attach_scale(file[dim])
-            file["gradients_verified"].attrs["dtype"] = "bool"  # xarray reads it as such
+            _fill_layout(file, self.spec, results)
             for key in self.provenance:  # groups of a resumed sweep may differ: say so
-                file.attrs[key] = "; ".join(sorted({attrs[key] for attrs in history}))
-            file.attrs["started"] = min(attrs["started"] for attrs in history)
-            file.attrs["ended"] = max(attrs["ended"] for attrs in history)
+                file.attrs[key] = "; ".join(sorted({attributes[key] for attributes in history}))
+            file.attrs["started"] = min(attributes["started"] for attributes in history)
+            file.attrs["ended"] = max(attributes["ended"] for attributes in history)
 
         write_atomically(self.combined, fill)
         return self.combined
+
+
+def _fill_layout(file: h5py.File, spec: Spec, results: Mapping[Group, GroupResult]) -> None:
+    """Write the dimension scales and the arrays of LAYOUT."""
+    scales: dict[str, Array | list[str]] = {
+        "scheme": list(spec.schemes),
+        "depth": np.array(spec.depths),
+        "width": np.array(spec.widths),
+        "learning_rate": np.array(spec.learning_rates),
+        "seed": np.array(spec.seeds),
+        "step": np.arange(spec.steps + 1),
+        "layer": np.arange(1, max(spec.depths) + 1),
+        "moment": list(MOMENTS),
+        "output": list(OUTPUTS),
+    }
+    for name, scale in scales.items():
+        file[name] = scale
+        file[name].make_scale(name)
+        file[name].attrs["units"] = UNITS.get(name, "1")
+    values = _values(spec, {name: len(scale) for name, scale in scales.items()}, results)
+    for name, (dims, units, meaning) in LAYOUT.items():
+        file[name] = values[name]
+        file[name].attrs.update({"units": units, "long_name": meaning})
+        for axis, dim in enumerate(dims):
+            file[name].dims[axis].attach_scale(file[dim])
+    file["gradients_verified"].attrs["dtype"] = "bool"  # xarray reads it as such
+
+
+def _values(spec: Spec, sizes: Mapping[str, int], results: Mapping[Group, GroupResult]) -> dict[str, Array]:
+    """The arrays of LAYOUT, every group's result in its place."""
+    values: dict[str, Array] = {}
+    for key, (dims, _, _) in LAYOUT.items():
+        whole = {"diverged_at": np.int64, "gradients_verified": np.int8}.get(key)
+        shape = [sizes[dim] for dim in dims]
+        values[key] = np.zeros(shape, whole) if whole else np.full(shape, np.nan)
+    runs = len(spec.learning_rates), len(spec.seeds)
+    for (scheme, depth, width), result in results.items():
+        at = spec.schemes.index(scheme), spec.depths.index(depth), spec.widths.index(width)
+        for key in ("cost", "train_accuracy", "test_accuracy", "diverged_at"):
+            value = getattr(result, key)
+            values[key][at] = value.reshape(*runs, *value.shape[1:])
+        values["final_cost"][at] = result.cost[:, -1].reshape(runs)
+        for key in ("gradient_norm_start", "gradient_norm_end"):
+            values[key][at][..., :depth] = getattr(result, key).reshape(*runs, depth)
+        values["sigma_error"][at][:, :depth] = result.sigma_error
+        values["seconds"][at] = result.seconds
+        values["gradients_verified"][at] = 1  # a group that fails its check is never written
+    return values
 
 
 def write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,6 +23,7 @@ from sandbox.typing import Array, Scheme
 
 MOMENTS = ("start", "end")
 OUTPUTS = ("dA_prev", "dW", "db")
+IDENTITY = {"spec": "spec", "data_sha256": "data"}  # what the files of one name share, in words
 RUN = ("scheme", "depth", "width", "learning_rate", "seed")
 
 # dataset: (dimensions, units, meaning)
@@ -47,7 +49,7 @@ Group = tuple[Scheme, int, int]
 
 
 class StoreError(ValueError):
-    """Results that cannot be used or must not be overwritten."""
+    """Results that cannot be used, are another sweep's or must not be overwritten."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class GroupResult:
     """What one group stores; runs are in the order learning rate, then seed.
 
     Arrays as in `experiments.training.Training`; sigma_error is (moment, layer, output), NaN where nothing
-    was checked (every run diverged). started, ended: UTC, ISO 8601. seconds: training only.
+    was checked (every run diverged). seconds: training only. attributes: when it started and ended (UTC,
+    ISO 8601); a stored group has its provenance too.
     """
 
     cost: Array
@@ -66,8 +69,7 @@ class GroupResult:
     gradient_norm_end: Array
     sigma_error: Array
     seconds: float
-    started: str
-    ended: str
+    attributes: dict[str, str]
 
 
 class Store:
@@ -91,76 +93,92 @@ class Store:
         return self.groups / f"{scheme}-depth{depth}-width{width}.h5"
 
     def prepare(self, overwrite: bool) -> None:
-        """Make the folders; with `overwrite` remove this name's results, else refuse another spec's."""
+        """Make the folders; with `overwrite` remove this name's results, else refuse another sweep's."""
         try:
             self.groups.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"results: cannot make {self.groups} ({error.strerror}); choose --results."
             ) from None
-        for path in (self.combined, *sorted(self.groups.glob("*.h5"))):
-            if overwrite:
+        if overwrite:
+            for path in self._files():
                 path.unlink(missing_ok=True)
-            elif path.exists():
-                self._check_same(path)
-
-    def _check_same(self, path: Path) -> None:
-        try:
-            with h5py.File(path, "r") as file:
-                stored = file.attrs.get("spec"), file.attrs.get("data_sha256")
-        except OSError:
-            raise StoreError(
-                f"results: {path} is not readable HDF5; choose another --name or --overwrite."
-            ) from None
-        for what, found, own in zip(
-            ("spec", "data"), stored, (self.provenance["spec"], self.provenance["data_sha256"]), strict=True
-        ):
-            if found != own:
-                raise StoreError(
-                    f"name: {self.spec.name!r} already holds results of a different {what} ({path.name}).\n"
-                    "Choose another --name, or --overwrite to replace them."
-                )
+        self._refuse_others({path.name: _load(path)[0] for path in self._files()})
 
     def read(self, group: Group) -> GroupResult | None:
-        """The stored result of a group, None when it has not finished."""
-        if not self.path(group).exists():
+        """The stored result of a group, None when it has not finished; another sweep's is refused."""
+        path = self.path(group)
+        if not path.exists():
             return None
-        with h5py.File(self.path(group), "r") as file:
-            values = {f.name: file[f.name][()] for f in fields(GroupResult) if f.name in file}
-            for key in ("started", "ended"):
-                values[key] = str(file.attrs[key])
-        return GroupResult(**values)
+        attributes, arrays = _load(path, [f.name for f in fields(GroupResult) if f.name != "attributes"])
+        self._refuse_others({path.name: attributes})
+        return GroupResult(**arrays, attributes=attributes)
 
     def write(self, group: Group, result: GroupResult) -> None:
+        """Store a finished group; one that another sweep has stored meanwhile is refused and stays."""
+
         def fill(file: h5py.File) -> None:
             for key, value in vars(result).items():
-                if isinstance(value, str):
-                    file.attrs[key] = value
-                else:
+                if key != "attributes":
                     file[key] = value
-            file.attrs.update(self.provenance)
+            file.attrs.update(result.attributes | self.provenance)
 
+        self.read(group)  # refuses another sweep's
         write_atomically(self.path(group), fill)
 
     def combine(self) -> Path:
-        """Write the combined file from all groups; return its path."""
-        results, history = {}, []
+        """Write the combined file from all groups, unless one is another sweep's; return its path."""
+        self._refuse_others({path.name: _load(path)[0] for path in self._files()})
+        results = {}
         for group in self.spec.groups:
             result = self.read(group)
-            assert result is not None, group
+            if result is None:
+                raise StoreError(
+                    f"results: {self.path(group)} has gone, expected every group to stay until the end; "
+                    "run the same command again."
+                )
             results[group] = result
-            with h5py.File(self.path(group), "r") as file:
-                history.append({key: str(value) for key, value in file.attrs.items()})
+        history = [result.attributes for result in results.values()]
 
         def fill(file: h5py.File) -> None:
             _fill_layout(file, self.spec, results)
             for key in self.provenance:  # groups of a resumed sweep may differ: say so
-                file.attrs[key] = "; ".join(sorted({attributes[key] for attributes in history}))
+                found = {attributes.get(key, "unknown") for attributes in history}
+                file.attrs[key] = "; ".join(sorted(found))
             file.attrs["started"] = min(attributes["started"] for attributes in history)
             file.attrs["ended"] = max(attributes["ended"] for attributes in history)
 
         write_atomically(self.combined, fill)
         return self.combined
+
+    def _files(self) -> list[Path]:
+        return [path for path in (self.combined, *sorted(self.groups.glob("*.h5"))) if path.exists()]
+
+    def _refuse_others(self, stored: Mapping[str, Mapping[str, str]]) -> None:
+        """Refuse to go on when the attributes of any of these files are another sweep's."""
+        others = []
+        for name, attributes in stored.items():
+            what = [word for key, word in IDENTITY.items() if attributes.get(key) != self.provenance[key]]
+            if what:
+                others.append(f"{name} (other {' and '.join(what)})")
+        if others:
+            more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+            raise StoreError(
+                f"name: {self.spec.name!r} holds results of another sweep: {', '.join(others[:4])}{more}; "
+                "expected only this one's. Choose another --name, or --overwrite to replace them."
+            )
+
+
+def _load(path: Path, names: Iterable[str] = ()) -> tuple[dict[str, str], dict[str, Any]]:
+    """A file's attributes and arrays, from one opening: another process may replace it at any moment."""
+    try:
+        with h5py.File(path, "r") as file:
+            return {k: str(v) for k, v in file.attrs.items()}, {name: file[name][()] for name in names}
+    except (OSError, KeyError, RuntimeError):
+        raise StoreError(
+            f"results: {path} is damaged or not readable, expected an HDF5 file of this sweep; "
+            "remove it and run the same command again, or choose another --name."
+        ) from None
 
 
 def _fill_layout(file: h5py.File, spec: Spec, results: Mapping[Group, GroupResult]) -> None:

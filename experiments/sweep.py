@@ -30,7 +30,7 @@ def run_sweep(spec: Spec, folder: Path, progress: Progress, overwrite: bool = Fa
     """Run the groups of `spec` that `folder` does not hold yet; return the combined HDF5 file.
 
     Raises:
-        DataError: the data cannot be used. StoreError: the folder holds another spec of this name.
+        DataError: the data cannot be used. StoreError: a file of this name is another sweep's or damaged.
         GradientError: a gradient failed its check.
     """
     data = load_data(spec.data, spec.train_fraction, spec.split_seed)
@@ -70,8 +70,7 @@ def run_group(spec: Spec, data: Dataset, scheme: Scheme, depth: int, width: int)
         gradient_norm_end=training.gradient_norm_end,
         sigma_error=sigma_error,
         seconds=training.seconds,
-        started=started,
-        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        attributes={"started": started, "ended": datetime.now(UTC).isoformat(timespec="seconds")},
     )
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import experiments.sweep
 import sandbox.verify
 from experiments.cli import app
 from experiments.data import DataError, load_data
@@ -184,6 +189,100 @@ def test_results_of_another_spec_are_replaced_only_when_asked(spec: Spec, tmp_pa
         sweep(other, tmp_path)
     with h5py.File(sweep(other, tmp_path, overwrite=True), "r") as file:
         assert file["cost"].shape[-1] == 7
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.h5")}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"steps": 6}, "spec"), ({"depths": [3]}, "spec"), ({"split_seed": 1}, "spec and data")],
+)
+@pytest.mark.parametrize("finished", [1, 4])
+def test_groups_that_another_sweep_writes_meanwhile_are_refused_and_kept(
+    change: dict[str, Any], what: str, finished: int, spec: Spec, tmp_path: Path
+) -> None:
+    other = make_spec({**spec.model_dump(), **change})
+    sweep(other, tmp_path / "other")
+    folder, left, kept = tmp_path / "here", [finished], {}
+
+    def progress(runs: int, diverged: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            shutil.copytree(tmp_path / "other" / "main.groups", folder / "main.groups", dirs_exist_ok=True)
+            kept.update(files_in(folder))
+
+    with pytest.raises(StoreError, match=r"'main' .*-depth[123]-width3\.h5 .*expected .* --name") as caught:
+        run_sweep(spec, folder, progress)
+    assert f"(other {what})" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert files_in(folder).items() >= kept.items()
+    assert not (folder / "main.h5").exists()
+
+
+def test_a_finished_group_does_not_replace_another_specs(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(make_spec({**spec.model_dump(), "steps": 6}), tmp_path / "other")
+    folder, run_group = tmp_path / "here", experiments.sweep.run_group
+
+    def trained_too_late(*arguments: Any) -> Any:
+        shutil.copytree(tmp_path / "other", folder, dirs_exist_ok=True)
+        return run_group(*arguments)
+
+    monkeypatch.setattr("experiments.sweep.run_group", trained_too_late)
+    with pytest.raises(StoreError, match="small-depth1-width3"):
+        sweep(spec, folder)
+    assert files_in(folder) == files_in(tmp_path / "other")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def lose_the_cost(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["cost"]
+
+
+@pytest.mark.parametrize("damage", [truncate, lose_the_cost])
+def test_a_damaged_group_is_named(damage: Callable[[Path], None], spec: Spec, tmp_path: Path) -> None:
+    sweep(spec, tmp_path)
+    damage(tmp_path / "main.groups" / "he-depth1-width3.h5")
+    with pytest.raises(
+        StoreError, match=r"he-depth1-width3\.h5 is damaged .*expected .*; remove it"
+    ) as caught:
+        sweep(spec, tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_group_that_vanishes_before_the_end_is_named(spec: Spec, tmp_path: Path) -> None:
+    first = tmp_path / "main.groups" / "small-depth1-width3.h5"
+    with pytest.raises(StoreError, match=r"small-depth1-width3\.h5 has gone.* run the same command again"):
+        run_sweep(spec, tmp_path, lambda runs, diverged: first.unlink(missing_ok=True))
+
+
+def test_of_two_sweeps_of_one_name_at_once_at_most_one_succeeds(spec: Spec, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from experiments.cli import main; main()", "sweep", "--data", spec.data]
+    command += ["--depth", "1", "--width", "3", "--results", str(tmp_path), "--learning-rate"]
+    both = {
+        rate: subprocess.Popen([*command, str(rate)], stderr=subprocess.PIPE, text=True)
+        for rate in (0.1, 0.2)
+    }
+    said = {rate: process.communicate()[1] for rate, process in both.items()}
+    exit_codes = {rate: process.returncode for rate, process in both.items()}
+    assert 2 in exit_codes.values(), said
+    for rate, exit_code in exit_codes.items():
+        if exit_code == 0:
+            with h5py.File(tmp_path / "main.h5") as file:
+                assert json.loads(file.attrs["spec"])["learning_rates"] == [rate]
+        else:
+            assert exit_code == 2, said[rate]
+            assert (
+                said[rate].splitlines()[-1].startswith("Error: name: 'main' holds results of another sweep")
+            )
+            assert "Traceback" not in said[rate]
 
 
 def test_combined_file_names_its_dimensions_and_units(spec: Spec, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from sandbox.diagnose import Mistakes, pattern
+from sandbox.noise import K, Measured
 from sandbox.report import Entry, Row, Scope
-from sandbox.rounding import K, Measured
 from sandbox.typing import Array
 
 ALPHA = 1e-9  # the largest probability that one right output fails either test

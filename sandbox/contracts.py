@@ -18,8 +18,8 @@ import numpy as np
 from sandbox.equations import FUNCTIONS, Equation, Inputs
 from sandbox.hooks import copied, difference, place
 from sandbox.local import compare_outputs, dtype_of, measured
+from sandbox.noise import Measured, Noise
 from sandbox.report import DETERMINISTIC, Row
-from sandbox.rounding import Measured, Noise
 from sandbox.typing import Array
 
 EXAMPLES = 16  # contracts hold or fail on few examples

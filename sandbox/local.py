@@ -15,8 +15,8 @@ from sandbox.comparison import compare
 from sandbox.differences import directional
 from sandbox.equations import Equation, Inputs
 from sandbox.hooks import copied
+from sandbox.noise import Noise, measure
 from sandbox.report import Oracle, Report, Row, Scope
-from sandbox.rounding import Noise, measure
 from sandbox.typing import Array
 
 _KEPT = 64 << 20  # bytes of answers

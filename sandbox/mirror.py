@@ -2,7 +2,7 @@
 
 The functions take and return what their namesakes in `sandbox.network` do, without caches: a
 backward takes the point at which to differentiate. They are pure, and are meant to be traced in
-float64 (`sandbox.rounding.trace` does so, and leaves the user's JAX configuration as it was).
+float64 (`sandbox.noise.trace` does so, and leaves the user's JAX configuration as it was).
 
 Whose gradient? As in `sandbox.network`: dA is the gradient of the summed loss m J, dW and db are
 gradients of the mean cost J. JAX differentiates one function, so one of the two takes the factor m.

@@ -23,8 +23,8 @@ from sandbox.contracts import check_contracts
 from sandbox.equations import FUNCTIONS, Equation, Inputs
 from sandbox.hooks import copied, place
 from sandbox.local import check_local
+from sandbox.noise import widened
 from sandbox.report import Oracle, Report, Row, merged, random_first
-from sandbox.rounding import widened
 from sandbox.search import smallest_failure
 
 SEED = 20_240_302  # of the cotangents

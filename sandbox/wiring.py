@@ -19,8 +19,8 @@ from sandbox.equations import Equation, Inputs, equation_of
 from sandbox.hooks import Call, Function, Recorder, difference
 from sandbox.local import compare_outputs, measured, who_is_wrong
 from sandbox.model_equations import backward_equation, forward_equation, layer_of, update_equation
+from sandbox.noise import Measured
 from sandbox.report import Report, Row
-from sandbox.rounding import Measured
 from sandbox.typing import Array
 
 

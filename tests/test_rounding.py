@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox import mirror
-from sandbox.rounding import measure
+from sandbox.noise import measure
 
 
 def convolution(x: Any) -> Any:

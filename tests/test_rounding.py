@@ -88,6 +88,61 @@ def test_complex_numbers_are_rounded_in_both_parts() -> None:
         assert np.all(error <= 10 * measured.sigma)
 
 
+def test_sigma_covers_running_and_indexed_sums_of_complex_numbers() -> None:
+    x = np.full(20_000, 0.7, np.float32)
+
+    def function(x: Any) -> Any:
+        z = x + 0.5j * x
+        return jnp.cumsum(z), jax.ops.segment_sum(z, jnp.zeros(len(x), int), 2)
+
+    running, indexed = measure(function, x, dtype=np.float32).outputs
+    computed = np.cumsum(x + np.complex64(0.5j) * x)
+    assert computed.dtype == np.complex64
+    assert np.all(np.abs(computed - running.reference) <= 12 * running.sigma)
+    assert abs(computed[-1] - indexed.reference[0]) <= 8.5 * indexed.sigma[0]
+
+
+def test_decisions_and_indices_as_outputs_have_a_sigma_where_rounding_turns_them() -> None:
+    x = np.array([0.1, 0.2, -0.3])  # 0.1 + 0.2 - 0.3 is 0 or 5.6e-17, as the order of the sum has it
+
+    def function(x: Any) -> Any:
+        return jnp.sum(x) > 0, jnp.argmax(jnp.array([0.0, 1.0]) * jnp.sum(x)), jnp.argmax(x)
+
+    positive, index, certain = measure(function, x, dtype=np.float64).outputs
+    assert positive.sigma > 0.1
+    assert index.sigma > 0.1
+    assert certain.sigma < 1e-15
+
+
+@pytest.mark.parametrize("key", [jax.random.key, jax.random.PRNGKey])
+def test_a_mirror_may_draw_random_numbers_of_its_own(key: Any) -> None:
+    """A dropout, say."""
+
+    def function(x: Any) -> Any:
+        first, second = jax.random.split(key(0))
+        mask = jax.random.bernoulli(first, 0.5, x.shape)
+        return x * mask * jax.random.gamma(second, 2.0, x.shape)
+
+    x = np.random.default_rng(0).standard_normal((3, 4))
+    noise = measure(function, x, dtype=np.float64)
+    with jax.enable_x64(True):
+        by_jax = np.asarray(function(jnp.asarray(x)))
+    assert noise.unknown == ("random_gamma",)
+    assert np.all(np.abs(noise.outputs[0].reference - by_jax) <= 10 * noise.outputs[0].sigma)
+
+
+def test_a_primitive_that_jax_cannot_vectorise_is_evaluated_sample_by_sample() -> None:
+    def function(x: Any) -> Any:
+        return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x)  # type: ignore[no-untyped-call]
+
+    x = np.linspace(0.1, 1.0, 5)
+    noise = measure(function, x, dtype=np.float64)
+    u = 2.0**-53
+    assert noise.unknown == ("pure_callback",)
+    np.testing.assert_allclose(noise.outputs[0].reference, np.sin(x), rtol=1e-15)
+    np.testing.assert_array_less(noise.outputs[0].sigma, 10 * u)
+
+
 def test_near_a_zero_of_a_function_the_rounding_of_its_argument_counts() -> None:
     """Near x = 1, where lgamma is 0, libraries are right to u, not to u |y|."""
     [measured] = measure(jax.scipy.special.gammaln, np.array([1.0 + 1e-7]), dtype=np.float64).outputs

@@ -59,9 +59,9 @@ def sampled_like(array: Array, *operands: Value) -> Value:
     return Sampled(array) if any(isinstance(v, Sampled) for v in operands) else array
 
 
-def behind(form: Callable[[Array, int], Array], value: Value) -> Value:
-    """`form` of the array, with so many axes in front of its own."""
-    return Sampled(form(value.array, 1)) if isinstance(value, Sampled) else form(value, 0)
+def behind(rule: Callable[[Array, int], Array], value: Value) -> Value:
+    """`rule` of the array and of the number of axes in front of its own."""
+    return Sampled(rule(value.array, 1)) if isinstance(value, Sampled) else rule(value, 0)
 
 
 def aligned(values: Sequence[Value]) -> list[Array]:
@@ -154,15 +154,14 @@ class Evaluation:
         values, which = np.unique(stored, return_inverse=True) if tied else (stored, None)
         # 16 bits each, which take a fifth of the time of `random`, are enough for the size of an error.
         count = self.samples * values.size
-        words = self.bits.random_raw(-(-count // 4)).view(np.int16)
-        noise = words[:count].reshape(self.samples, *values.shape)
+        words = self.bits.random_raw(-(-count // 4)).view(np.int16)[:count]
+        noise = words.reshape(self.samples, *values.shape)
         return noise if which is None else noise[:, which.reshape(stored.shape)]
 
     def counted(self, decisions: Value) -> Value:
         """The same; counted are those that differ between the samples."""
         if isinstance(decisions, Sampled):
-            turned = decisions.array[1:] != decisions.array[:1]
-            self.kinks += int(np.count_nonzero(turned.any(axis=0)))
+            self.kinks += int(np.count_nonzero((decisions.array[1:] != decisions.array[:1]).any(axis=0)))
         return decisions
 
 
@@ -184,8 +183,7 @@ def program(jaxpr: core.Jaxpr) -> list[tuple[core.JaxprEqn, list[core.Var]]]:
         if needed.isdisjoint(eqn.outvars):
             continue
         operands = {v for v in eqn.invars if isinstance(v, core.Var)}
-        unused = [v for v in eqn.outvars if v not in needed]
-        steps.append((eqn, [*(operands - needed), *unused]))
+        steps.append((eqn, [*(operands - needed), *(v for v in eqn.outvars if v not in needed)]))
         needed |= operands
     return steps[::-1]
 
@@ -197,7 +195,9 @@ def form(var: core.Var) -> jax.core.ShapedArray:
 def run(state: Evaluation, closed: core.ClosedJaxpr, arguments: Sequence[Value]) -> list[Value]:
     """The results of a jaxpr."""
     jaxpr = closed.jaxpr
-    env: dict[core.Var, Value] = dict(zip(jaxpr.constvars, map(np.asarray, closed.consts), strict=True))
+    env: dict[core.Var, Value] = dict(
+        zip(jaxpr.constvars, map(primitives.as_array, closed.consts), strict=True)
+    )
     env.update(zip(jaxpr.invars, arguments, strict=True))
 
     def read(atom: core.Var | core.Literal) -> Value:
@@ -270,9 +270,8 @@ def convolution(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> V
 
 def _product(state: Evaluation, x: Value, y: Value, shaped: Callable[[Array], Array]) -> Value:
     """x @ y of (batch, n, k) and (batch, k, o), in the shape of the result."""
-    product = raw(x) @ raw(y)
-    result = sampled_like(shaped(product), x, y)
-    if product.dtype.kind not in "fc":
+    result = sampled_like(shaped(raw(x) @ raw(y)), x, y)
+    if raw(result).dtype.kind not in "fc":
         return result
     deviation = of_products(reference(x), reference(y), state.precision)
     return state.perturbed(result, shaped(deviation))
@@ -281,7 +280,7 @@ def _product(state: Evaluation, x: Value, y: Value, shaped: Callable[[Array], Ar
 def accumulated(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> Value:
     """Running sums and products, and sums whose terms an index chooses."""
     [result] = _vectorised(eqn, values)
-    if raw(result).dtype.kind != "f":
+    if raw(result).dtype.kind not in "fc":
         return result
     y, u = reference(result), state.precision.u
     deviation = primitives.ACCUMULATED[eqn.primitive.name](eqn, y, [reference(v) for v in values], u)
@@ -304,7 +303,7 @@ def _backward_stable(state: Evaluation, values: list[Value]) -> list[Value]:
     exact = [reference(v) for v in values]
     longest = np.sqrt(max((size for x in exact for size in x.shape), default=1))
     return [
-        state.perturbed(v, longest * state.precision.floor(x)) if x.dtype.kind in "fc" else v
+        state.perturbed(v, longest * state.precision.floor(x)) if isinstance(x, np.ndarray) else v
         for v, x in zip(values, exact, strict=True)
     ]
 
@@ -313,14 +312,14 @@ def _vectorised(eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:
     """The results of an equation by JAX itself, over all samples."""
     arrays, axes = [raw(v) for v in values], [0 if isinstance(v, Sampled) else None for v in values]
     if not any(isinstance(v, Sampled) for v in values):
-        return [np.asarray(r) for r in primitives.bind(eqn, arrays)]
+        return [primitives.as_array(r) for r in primitives.bind(eqn, arrays)]
     try:
         results = jax.vmap(lambda *x: primitives.bind(eqn, x), in_axes=axes)(*arrays)
     except NotImplementedError:  # a primitive that JAX cannot vectorise
         count = max(len(v.array) for v in values if isinstance(v, Sampled))
         each = [[v.array[i] if isinstance(v, Sampled) else v for v in values] for i in range(count)]
         results = [np.stack(r) for r in zip(*(primitives.bind(eqn, x) for x in each), strict=True)]
-    return [Sampled(np.asarray(r)) for r in results]
+    return [Sampled(primitives.as_array(r)) for r in results]
 
 
 RULES = {

@@ -83,6 +83,9 @@ def measure(
         arguments: taken as rounded to `dtype`.
         dtype: of the tested computation, float32 or float64.
         samples: K, the degrees of freedom of sigma.
+
+    Raises:
+        ValueError: `dtype` is not a floating-point one. What `function` raises when traced is passed on.
     """
     closed, inputs = trace(function, *arguments)
     state = Evaluation(Precision.of(dtype), samples)
@@ -118,7 +121,8 @@ def _norm(value: Value) -> Array:
     """The root of the sum of squared deviations from the reference, over the samples."""
     if not isinstance(value, Sampled):
         return np.zeros(value.shape)
-    deviations = value.array[1:] - value.array[:1]
+    samples = value.array if value.array.dtype.kind in "fc" else value.array.astype(float)
+    deviations = samples[1:] - samples[:1]
     if deviations.dtype.kind == "c":
         deviations = np.abs(deviations)
     squares = np.einsum("k...,k...->...", deviations, deviations)

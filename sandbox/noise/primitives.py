@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 from numpy.lib.stride_tricks import sliding_window_view
@@ -31,19 +32,18 @@ from sandbox.typing import Array
 
 Params: TypeAlias = Mapping[str, Any]  # of an equation of a jaxpr; JAX documents them with each primitive
 Axes: TypeAlias = Sequence[int]
-Deviation: TypeAlias = Callable[[core.JaxprEqn, Array, Sequence[Array], float], Array]
 
 EXACT = {  # data movement, comparisons and choices
     "abs", "and", "argmax", "argmin", "bitcast_convert_type", "broadcast_in_dim", "ceil", "clamp", "clz",
     "complex", "concatenate", "conj", "convert_element_type", "copy", "cummax", "cummin", "dynamic_slice",
     "dynamic_update_slice", "empty", "empty2", "eq", "floor", "gather", "imag", "iota", "is_finite", "le_to",
     "lt_to", "max", "min", "ne", "neg", "nextafter", "not", "optimization_barrier", "or", "pad",
-    "platform_index", "population_count", "random_bits", "random_fold_in", "random_seed", "random_unwrap",
-    "random_wrap", "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision",
-    "reduce_window_max", "reduce_window_min", "reduce_xor", "rem", "reshape", "rev", "round", "scatter",
-    "scatter-max", "scatter-min", "select_and_gather_add", "select_n", "shift_left", "shift_right_arithmetic",
-    "shift_right_logical", "sign", "slice", "sort", "split", "squeeze", "stack", "stop_gradient",
-    "threefry2x32", "tile", "top_k", "transpose", "unstack", "xor",
+    "platform_index", "population_count", "random_bits", "random_clone", "random_fold_in", "random_seed",
+    "random_split", "random_unwrap", "random_wrap", "real", "reduce_and", "reduce_max", "reduce_min",
+    "reduce_or", "reduce_precision", "reduce_window_max", "reduce_window_min", "reduce_xor", "rem", "reshape",
+    "rev", "round", "scatter", "scatter-max", "scatter-min", "select_and_gather_add", "select_n",
+    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "slice", "sort", "split",
+    "squeeze", "stack", "stop_gradient", "threefry2x32", "tile", "top_k", "transpose", "unstack", "xor",
 }  # fmt: skip
 ROUNDED = {  # standard deviation in units of u |y|; NumPy, SciPy and XLA document or show a few ulps
     "add": 1.0, "sub": 1.0, "mul": 1.0, "div": 1.0, "add_any": 1.0, "square": 1.0, "sqrt": 1.0, "rsqrt": 2.0,
@@ -62,22 +62,18 @@ def _logistic(x: Array) -> Array:
     return np.asarray(np.where(x >= 0, 1, e) / (1 + e))
 
 
-def _towards_zero(x: Array, y: Array) -> Array:
-    return np.asarray(jax.lax.div(*np.broadcast_arrays(x, y)))
-
-
 ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "add_any": np.add, "neg": np.negative,
-    "div": lambda x, y: x / y if x.dtype.kind in "fc" else _towards_zero(x, y), "square": np.square,
+    "div": lambda x, y: (x - np.fmod(x, y)) // y if x.dtype.kind in "iu" else x / y,  # integers: towards 0
     "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "exp2": np.exp2, "pow": np.power,
-    "sqrt": np.sqrt, "cbrt": np.cbrt, "rsqrt": lambda x: np.asarray(1 / np.sqrt(x)), "logistic": _logistic,
+    "sqrt": np.sqrt, "square": np.square, "cbrt": np.cbrt, "rsqrt": lambda x: np.asarray(1 / np.sqrt(x)),
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh, "asinh": np.arcsinh, "acosh": np.arccosh,
     "atanh": np.arctanh, "atan2": np.arctan2, "abs": np.abs, "max": np.maximum, "min": np.minimum,
     "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "nextafter": np.nextafter, "is_finite": np.isfinite,
     "eq": np.equal, "ne": np.not_equal, "gt": np.greater, "lt": np.less, "ge": np.greater_equal,
     "le": np.less_equal, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-    "not": np.bitwise_not, "copy": lambda x: x, "stop_gradient": lambda x: x,
+    "not": np.bitwise_not, "copy": lambda x: x, "stop_gradient": lambda x: x, "logistic": _logistic,
     "select_n": lambda i, *x: np.where(i, x[1], x[0]) if len(x) == 2 else np.asarray(np.choose(i, x)),
 }  # fmt: skip
 
@@ -100,9 +96,8 @@ def _reshaped(x: Array, lead: int, p: Params) -> Array:
 
 
 def _broadcast(x: Array, lead: int, p: Params) -> Array:
-    shape = [1] * len(p["shape"])
-    for axis, size in zip(p["broadcast_dimensions"], x.shape[lead:], strict=True):
-        shape[axis] = size
+    shape = np.ones(len(p["shape"]), int)
+    shape[list(p["broadcast_dimensions"])] = x.shape[lead:]
     return np.broadcast_to(x.reshape((*x.shape[:lead], *shape)), (*x.shape[:lead], *p["shape"]))
 
 
@@ -134,11 +129,18 @@ def bind(eqn: core.JaxprEqn, operands: Sequence[Array]) -> list[Array]:
     return list(results) if eqn.primitive.multiple_results else [results]
 
 
+def as_array(x: jax.typing.ArrayLike) -> Array:
+    """In NumPy; but keys of random numbers, which NumPy has no type for, stay JAX's."""
+    is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.extended)
+    return cast(Array, x) if is_key else np.asarray(x)
+
+
 def _indexed_sum(eqn: core.JaxprEqn, y: Array, operands: Sequence[Array], u: float) -> Array:
     """All partial sums are at most sum_j |t_j|; there are as many as terms."""
     which = SUMMANDS[eqn.primitive.name]
-    [bound] = bind(eqn, [np.abs(x) if i in which else x for i, x in enumerate(operands)])
-    count = np.asarray(bind(eqn, [np.ones_like(x) if i in which else x for i, x in enumerate(operands)])[0])
+    sizes = [np.abs(x).astype(x.dtype) if i in which else x for i, x in enumerate(operands)]
+    ones = [np.ones_like(x) if i in which else x for i, x in enumerate(operands)]
+    bound, count = (np.abs(as_array(bind(eqn, terms)[0])) for terms in (sizes, ones))
     alike = np.max(nearly_equal(operands[which[-1]].reshape(-1, 1), u), initial=1.0)
     return np.asarray(np.sqrt(np.maximum(count - 1, 0) * np.clip(count, 1, alike)) * bound)
 
@@ -146,7 +148,7 @@ def _indexed_sum(eqn: core.JaxprEqn, y: Array, operands: Sequence[Array], u: flo
 # Which operands are summands, the terms last (what a pooling selects by is not one).
 SUMMANDS = {"reduce_window_sum": (0,), "scatter-add": (0, 2), "select_and_scatter_add": (0,)}
 # The deviation, in units of u, of what is made of many operands, from the result y and the operands.
-ACCUMULATED: dict[str, Deviation] = {
+ACCUMULATED: dict[str, Callable[[core.JaxprEqn, Array, Sequence[Array], float], Array]] = {
     "cumsum": lambda eqn, y, x, u: of_running_sum(x[0], y, eqn.params["axis"], eqn.params["reverse"], u),
     "cumprod": lambda eqn, y, x, u: np.sqrt(x[0].shape[eqn.params["axis"]]) * np.abs(y),
     "cumlogsumexp": lambda eqn, y, x, u: np.sqrt(x[0].shape[eqn.params["axis"]]) * (1 + 2 * np.abs(y)),
@@ -194,8 +196,7 @@ def patches(x: Array, w: Array, p: Params) -> tuple[Array, Array, tuple[int, ...
 def unpatched(y: Array, window_shape: tuple[int, ...], p: Params) -> Array:
     """The product of `patches`, ([samples,] groups, N x out, O / groups), in the layout of the result."""
     *lead, groups, _, features = y.shape
-    N, *out = window_shape
-    s = len(out)
+    (N, *out), s = window_shape, len(window_shape) - 1
     y = np.moveaxis(y.reshape(*lead, groups, N, *out, features), (-s - 3, -1), (-s - 2, -s - 1))
     y = y.reshape(*lead, N, groups * features, *out)
     return _transposed(y, len(lead), np.argsort(p["dimension_numbers"].out_spec).tolist())

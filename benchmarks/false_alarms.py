@@ -114,7 +114,7 @@ def check(seed: int) -> sandbox.Report:
 def run(seed: int) -> Outcome:
     """The check of one case."""
     with threadpool_limits(1), np.errstate(all="ignore"):
-        rows = check(seed).rows
+        rows = check(seed).outputs
     compared = [row for row in rows if math.isfinite(row.threshold) and row.verdict != "not compared"]
     return Outcome(
         seed,

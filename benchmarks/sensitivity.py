@@ -41,7 +41,8 @@ from rich.progress import track
 from rich.table import Table
 
 import sandbox
-from sandbox import mirror, network
+from sandbox import network
+from sandbox.network import mirror, passes
 
 try:
     import torch
@@ -72,7 +73,7 @@ class Plant:
         return tuple(gradients)
 
 
-ORIGINAL = network.linear_backward
+ORIGINAL = passes._linear_backward
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def whole_network(depth: int, dtype: Any, output: str, entry: bool) -> Subject:
     gradient = network.L_model_backward(AL, Y, caches)[label]
 
     def L_model_backward(plant: Plant, *arguments: Any) -> Any:
-        with mock.patch.object(network, "linear_backward", plant.linear_backward):
+        with mock.patch.object(passes, "_linear_backward", plant.linear_backward):
             return network.L_model_backward(*arguments)
 
     def backward(cotangent: Any, plant: Plant) -> list[Any]:
@@ -150,8 +151,8 @@ def whole_network(depth: int, dtype: Any, output: str, entry: bool) -> Subject:
 
     def in_jax(*theta: Any) -> Any:
         zeros = {f"A{l}": jnp.zeros((), dtype) for l in range(depth)}
-        Z = mirror.L_model_forward(X, dict(zip(keys, theta, strict=True)), zeros)
-        return mirror.compute_cost_from_logits(Z, Y)
+        Z = mirror.L_model_forward(X, dict(zip(keys, theta, strict=True)), zeros, mirror.relu)
+        return mirror.cross_entropy_from_logits(Z, Y)
 
     return Subject(
         f"network of {depth} layers", label,

@@ -39,7 +39,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import sandbox
-from sandbox import mirror
+from sandbox.network import mirror
 
 try:
     import torch
@@ -132,7 +132,7 @@ def jax_check_grads() -> bool:
     def cost(*operands: Any) -> Any:
         theta = dict(zip(keys, operands, strict=True))
         zeros = {key: theta.pop(key) for key in ZEROS}
-        return mirror.compute_cost_from_logits(mirror.L_model_forward(X, theta, zeros), Y)
+        return mirror.cross_entropy_from_logits(mirror.L_model_forward(X, theta, zeros, mirror.relu), Y)
 
     hand_written = jax.custom_vjp(cost)
     hand_written.defvjp(

@@ -10,9 +10,8 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,8 +20,7 @@ from experiments.data import DataError
 from experiments.spec import Spec, SpecError, make_spec, read_fields
 from experiments.store import StoreError
 from experiments.sweep import GradientError, run_sweep
-from experiments.training import initial_parameters
-from sandbox.report import Report
+from sandbox.verifier.report import Report
 
 app = typer.Typer(
     help="Check hand-written gradients of neural networks against automatic differentiation, and sweep "
@@ -57,21 +55,27 @@ def _options(
 
 @app.command()
 def check(
-    file: Annotated[
+    path: Annotated[
         Path | None,
         typer.Argument(
-            help="Python file with functions of the exercise's names, or with operations of your own "
-            "(sandbox.Operation). Without it, the sandbox's own functions are checked."
+            help="Python file, or folder of such files, with functions of the exercise's names, or with "
+            "operations of your own (sandbox.Operation). Without it, the sandbox's own functions are checked."
         ),
     ] = None,
-    depth: Annotated[int, typer.Option(help="Layers with parameters.")] = 3,
-    width: Annotated[int, typer.Option(help="Units of the input and of each hidden layer.")] = 8,
-    examples: Annotated[int, typer.Option(min=1, help="Number of random examples.")] = 32,
-    scheme: Annotated[str, typer.Option(help="Initialisation: small, he or inverse_sqrt.")] = "he",
-    dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
-    seed: Annotated[int, typer.Option(help="Of the parameters and the examples.")] = 0,
+    depth: Annotated[int | None, typer.Option(help="Layers with parameters (3).")] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Units of the input and of each hidden layer (8).")
+    ] = None,
+    examples: Annotated[int | None, typer.Option(help="Number of random examples (32).")] = None,
+    scheme: Annotated[
+        str | None, typer.Option(help="Initialisation: small, he or inverse_sqrt (he).")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float64 or float32 (float64).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the parameters and the examples (0).")] = None,
+    activation: Annotated[str | None, typer.Option(help="Of the hidden layers (relu).")] = None,
+    cost: Annotated[str | None, typer.Option(help="Of the network (cross_entropy).")] = None,
     cases: Annotated[
-        int | None, typer.Option(min=1, help="Random networks, or drawn examples of an operation (25).")
+        int | None, typer.Option(help="Random networks, or drawn examples of an operation (25).")
     ] = None,
     contracts: Annotated[
         bool, typer.Option(help="Whether to check those too: aliases, dtypes, warnings, ...")
@@ -89,35 +93,41 @@ def check(
 
     Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py
     """
-    fields = {"depths": [depth], "widths": [width], "schemes": [scheme], "dtype": dtype, "seeds": [seed]}
-    try:
-        spec = make_spec(fields)
-        with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
-            found = _reports(file, spec, width, examples, cases, contracts)
-    except SpecError as error:
-        # The fields of a sweep are lists; here each is an option.
-        named = re.sub(r"^(depth|width|scheme|seed|dtype)s?(\.0)?\b", r"--\1", str(error))
-        raise _bad_input(SpecError(named)) from None
-    except (TypeError, ValueError) as error:
-        raise _bad_input(error) from None
-    reports = {name: report for name, report in found.items() if isinstance(report, Report)}
+    network = {
+        "depth": depth, "width": width, "examples": examples, "scheme": scheme, "dtype": dtype, "seed": seed,
+        "activation": activation, "cost": cost,
+    }  # fmt: skip
+    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+        report = _checked(path, contracts=contracts, cases=cases, network=network)
+    parts = report.parts or {report.title: report}
     if as_json:
-        print(json.dumps({name: report.to_dict() for name, report in reports.items()}, indent=1))
+        print(json.dumps({title: part.to_dict() for title, part in parts.items()}, indent=1))
     else:
-        console = Console(soft_wrap=False)
-        for name, report in reports.items():
-            if len(reports) > 1:
-                console.rule(name, align="left")
-            console.print(report)
-        if len(reports) > 1:
-            failed = [name for name, report in reports.items() if not report]
-            console.rule(
-                f"{len(failed)} of {len(reports)} failed: {', '.join(failed)}" if failed else "all passed"
-            )
-    if errors := [error for error in found.values() if isinstance(error, Exception)]:
-        raise _bad_input(*errors)
-    if not all(reports.values()):
+        Console(soft_wrap=False).print(report)
+    if report.errors:
+        raise _bad_input(*report.errors)
+    if not report:
         raise typer.Exit(1)
+
+
+def _checked(
+    path: Path | None, *, contracts: bool, cases: int | None, network: Mapping[str, str | int | None]
+) -> Report:
+    """`sandbox.check`; an option that was not given is left to it."""
+    # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
+    gc.disable()
+    from sandbox.checking import check
+
+    gc.freeze()
+    gc.enable()
+    given = {name: value for name, value in network.items() if value is not None}
+    try:
+        return check(path, contracts=contracts, cases=cases, **given)
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        for name in (*given, "cases"):  # as they are called here
+            message = re.sub(rf"^((?:--\w+, )*){name}\b", rf"\1--{name}", message)
+        raise _bad_input(message) from None
 
 
 @app.command()
@@ -127,7 +137,7 @@ def selftest() -> None:
 
     Example: autodiff-sandbox selftest
     """
-    from sandbox.selftest import run_selftest
+    from sandbox.network.selftest import run_selftest
 
     console = Console()
     result = run_selftest()
@@ -206,7 +216,11 @@ def run(spec: Spec, results: Path, overwrite: bool) -> None:
 
     Example: autodiff-sandbox run
     """
-    report = _network_report(spec, n_0=8, examples=32, functions=None)
+    network = {
+        "depth": max(spec.depths), "width": spec.widths[0], "scheme": spec.schemes[0], "dtype": spec.dtype,
+        "seed": spec.seeds[0],
+    }  # fmt: skip
+    report = _checked(None, contracts=True, cases=None, network=network)
     Console().print(report)
     if not report:
         raise typer.Exit(1)
@@ -220,55 +234,6 @@ def _spec(spec_file: Path | None, options: Mapping[str, object]) -> Spec:
         return make_spec(fields | {field: value for field, value in options.items() if value is not None})
     except SpecError as error:
         raise _bad_input(error) from None
-
-
-def _reports(
-    file: Path | None, spec: Spec, n_0: int, examples: int, cases: int | None, contracts: bool
-) -> dict[str, Report | Exception]:
-    """The report of the network's functions and of each operation in the file, or what is wrong with its
-    inputs."""
-    # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
-    gc.disable()
-    from sandbox.hooks import load_file
-    from sandbox.operations import check_operation, has_exercise, operations_of
-
-    gc.freeze()
-    gc.enable()
-
-    if file is None:
-        return {"network": _network_report(spec, n_0, examples, None, cases, contracts)}
-    module = load_file(file)
-    operations = operations_of(module)
-    reports: dict[str, Report | Exception] = {}
-    if has_exercise(module) or not operations:
-        reports[file.name] = _network_report(spec, n_0, examples, module, cases, contracts)
-    for name, operation in operations.items():
-        try:
-            reports[name] = check_operation(operation, contracts=contracts, cases=cases)
-        except (TypeError, ValueError) as error:  # the others are checked all the same
-            reports[name] = error
-    return reports
-
-
-def _network_report(
-    spec: Spec, n_0: int, examples: int, functions: Any, cases: int | None = None, contracts: bool = True
-) -> Report:
-    """On the spec's deepest network, first scheme, width and seed; or on so many random cases."""
-    from sandbox.verify import check_functions, check_model  # loads JAX
-
-    if cases is not None:
-        return check_functions(functions, contracts=contracts, cases=cases)
-    depth, seed = max(spec.depths), spec.seeds[0]
-    networks = initial_parameters(n_0, depth, spec.widths[0], spec.schemes[0], [seed], spec.dtype)
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n_0, examples)).astype(spec.dtype)
-    Y = rng.integers(0, 2, (1, examples)).astype(spec.dtype)
-    # A b of zeros, as it is initialised, would hide what is done with b.
-    theta = {
-        key: value[0] if key[0] == "W" else (0.1 * rng.standard_normal(value[0].shape)).astype(spec.dtype)
-        for key, value in networks.items()
-    }
-    return check_model(theta, X, Y, functions=functions, contracts=contracts)
 
 
 def _sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
@@ -314,7 +279,7 @@ def _figures(results_file: Path, out: Path) -> None:
         print(f"figure   {path}")
 
 
-def _bad_input(*errors: Exception) -> typer.Exit:
+def _bad_input(*errors: Exception | str) -> typer.Exit:
     for error in errors:
         print(f"Error: {error}", file=sys.stderr)
     return typer.Exit(2)

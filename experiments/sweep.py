@@ -76,18 +76,17 @@ def run_group(spec: Spec, data: Dataset, scheme: Scheme, depth: int, width: int)
 
 def _verified(parameters: Parameters, data: Dataset, dtype: str, where: str) -> Array:
     """Largest error in sigma, local or end to end, (layer, output), on the first training examples."""
-    from sandbox.verify import check_model  # loads JAX
+    from sandbox.network.model_check import check_model  # loads JAX
 
     X, Y = (array[:, :CHECKED_EXAMPLES].astype(dtype) for array in (data.X_train, data.Y_train))
     report = check_model(parameters, X, Y, contracts=False)
-    if failures := report.failures():
-        row = failures[0]
+    if report.failures():
         raise GradientError(
-            f"gradient check failed ({where}): {row.place}: {row.finding}\n"
-            "The group was not stored; correct sandbox/network.py."
+            f"gradient check failed ({where}): {report.headline()}\n"
+            "The group was not stored; correct the passes in sandbox/network."
         )
     errors = np.full((len(parameters) // 2, len(OUTPUTS)), np.nan)
-    for row in report.rows:
+    for row in report.outputs:
         if row.function != "L_model_backward" or row.layer is None:
             continue
         # An output is named by its key: dA{l-1}, dW{l}, db{l}.

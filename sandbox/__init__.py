@@ -27,14 +27,16 @@ from sandbox.network import (
 )
 
 if TYPE_CHECKING:
-    from sandbox.operations import Operation, check_operation
-    from sandbox.report import Report, Row
-    from sandbox.verify import (
+    from sandbox.checking import check
+    from sandbox.network.model_check import (
         check_functions,
         check_linear_activation_backward,
         check_linear_backward,
         check_model,
     )
+    from sandbox.verifier.operation import Operation, check_operation
+    from sandbox.verifier.report import Report
+    from sandbox.verifier.rows import Row
 
 __all__ = [
     "L_model_backward",
@@ -42,6 +44,7 @@ __all__ = [
     "Operation",
     "Report",
     "Row",
+    "check",
     "check_functions",
     "check_linear_activation_backward",
     "check_linear_backward",
@@ -63,14 +66,15 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = {
-    "Operation": "sandbox.operations",
-    "Report": "sandbox.report",
-    "Row": "sandbox.report",
-    "check_linear_activation_backward": "sandbox.verify",
-    "check_linear_backward": "sandbox.verify",
-    "check_functions": "sandbox.verify",
-    "check_model": "sandbox.verify",
-    "check_operation": "sandbox.operations",
+    "Operation": "sandbox.verifier.operation",
+    "Report": "sandbox.verifier.report",
+    "Row": "sandbox.verifier.rows",
+    "check": "sandbox.checking",
+    "check_functions": "sandbox.network.model_check",
+    "check_linear_activation_backward": "sandbox.network.model_check",
+    "check_linear_backward": "sandbox.network.model_check",
+    "check_model": "sandbox.network.model_check",
+    "check_operation": "sandbox.verifier.operation",
 }
 
 

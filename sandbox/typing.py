@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,9 +11,14 @@ import numpy.typing as npt
 # Real floating-point arrays; the dtype (float64, float32) is a matter of run time.
 Array: TypeAlias = npt.NDArray[Any]
 ArrayLike: TypeAlias = npt.ArrayLike
+Dtype: TypeAlias = np.dtype[Any]
 RandomState: TypeAlias = int | np.random.Generator | np.random.RandomState | None
 
-Activation: TypeAlias = Literal["relu", "sigmoid"]
+# Whatever a user's function takes or returns, and such a function.
+Value: TypeAlias = Any
+Inputs: TypeAlias = tuple[Value, ...]
+Function: TypeAlias = Callable[..., Value]
+
 Scheme: TypeAlias = Literal["small", "he", "inverse_sqrt"]
 
 Parameters: TypeAlias = dict[str, Array]

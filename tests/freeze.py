@@ -1,7 +1,7 @@
 """What a change of the house must leave as it is: every report of the catalogue, and sigma bit for bit.
 
-    python -m tests.freeze before.json            # on the old code
-    python -m tests.freeze after.json before.json # on the new: names what differs, exits with 1 if anything does
+    python -m tests.freeze before.json  # on the old code
+    python -m tests.freeze after.json before.json  # on the new: names what differs, and exits with 1
 
 A tool for comparing two states of the code on one machine: numbers in the texts depend on the BLAS.
 """
@@ -21,20 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import sandbox
+from sandbox.network import mirror
+from sandbox.network.catalogue import RIGHT, WRONG
+from sandbox.noise import measure
 from tests import test_examples
 from tests import test_rounding as layers
 
 NOT_REPEATABLE = {"random_noise", "stale_caches", "db_accumulated_over_calls"}  # of which texts may differ
-
-
-def found(*names: str) -> Any:
-    """The first of these modules that exists."""
-    for name in names:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-    raise ModuleNotFoundError(names)
 
 
 def network(output_scale: float, dtype: str) -> tuple[dict[str, Any], Any, Any]:
@@ -54,14 +47,13 @@ def described(report: Any, texts: bool = True) -> dict[str, Any]:
     verdict = {"ok": bool(report), "first": failures[:1]}
     data = report.to_dict()
     keys = ("function", "scope", "layer", "output", "verdict", "finding", "pattern", "at_fault")
-    rows = [{k: str(row.get(k)) for k in keys} for row in data["rows"]]
+    rows = [{k: str("" if row.get(k) is None else row[k]) for k in keys} for row in data["rows"]]
     return verdict | {"failures": failures, "text": str(report), "rows": rows} if texts else verdict
 
 
 def catalogue() -> dict[str, Any]:
-    from_catalogue = found("sandbox.network.catalogue", "sandbox.catalogue")
     frozen = {}
-    for entry in (*from_catalogue.WRONG, *from_catalogue.RIGHT):
+    for entry in (*WRONG, *RIGHT):
         for scale, dtype in ((1.0, "float64"), (1e3, "float64"), (1.0, "float32")):
             report = sandbox.check_model(*network(scale, dtype), functions={entry.replaces: entry.function})
             frozen[f"{entry.name} {scale} {dtype}"] = described(report, entry.name not in NOT_REPEATABLE)
@@ -85,8 +77,6 @@ def examples() -> dict[str, Any]:
 
 
 def sigmas() -> dict[str, Any]:
-    measure = found("sandbox.noise", "sandbox.rounding").measure
-    mirror = found("sandbox.network.mirror", "sandbox.mirror")
     frozen = {}
     rng = np.random.default_rng(0)
     x = rng.standard_normal((3, 2, 5, 4))
@@ -101,7 +91,7 @@ def sigmas() -> dict[str, Any]:
     cases["linear_forward"] = mirror.linear_forward, A, W, b
     cases["linear_backward"] = mirror.linear_backward, dZ, A, W, b
     cases["cost"] = (
-        jax.grad(lambda Z, Y: jnp.sum(mirror.compute_cost_from_logits(Z, Y))),
+        jax.grad(lambda Z, Y: jnp.sum(mirror.cross_entropy_from_logits(Z, Y))),
         dZ[:1],
         (dZ[1:2] > 0).astype(float),
     )

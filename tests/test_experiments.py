@@ -16,7 +16,6 @@ import pytest
 from typer.testing import CliRunner
 
 import experiments.sweep
-import sandbox.verify
 from experiments.cli import app
 from experiments.data import DataError, load_data
 from experiments.figures import draw_figures
@@ -24,6 +23,7 @@ from experiments.spec import Spec, SpecError, make_spec, read_fields
 from experiments.store import LAYOUT, StoreError
 from experiments.sweep import GradientError, run_sweep
 from experiments.training import initial_parameters, train
+from sandbox.network.activations import ACTIVATIONS
 
 SMALL = {"depths": [1, 2], "widths": [3], "learning_rates": [0.1, 1.0, 1e9], "seeds": [0, 1], "steps": 5}
 
@@ -301,7 +301,7 @@ def test_combined_file_names_its_dimensions_and_units(spec: Spec, tmp_path: Path
 def test_a_failed_gradient_check_stops_the_sweep_and_stores_nothing(
     spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox.network, "relu_backward", lambda dA, cache: dA.copy())
+    monkeypatch.setitem(vars(ACTIVATIONS["relu"]), "backward", lambda dA, Z: dA.copy())
     with pytest.raises(GradientError, match=r"relu_backward, dZ: .* sigma off"):
         sweep(spec, tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.h5"))
@@ -320,7 +320,7 @@ def test_every_figure_is_written_in_three_formats(spec: Spec, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["check", "--depth", "0"], "--depth: got"),
+        (["check", "--depth", "0"], "--depth is 0, expected a whole number of at least 1"),
         (["sweep", "absent.toml"], "cannot read"),
         (["sweep", "--data", "absent.h5"], "no file"),
         (["sweep", "--scheme", "xavier"], "'small', 'he' or 'inverse_sqrt'"),

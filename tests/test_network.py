@@ -236,7 +236,7 @@ CASES: list[tuple[Any, type[Exception], str]] = [
     ),
     (lambda: sandbox.linear_backward(ones((2, 5)), (ones((3, 5)), ones((2, 3)))), ValueError, "2 parts"),  # type: ignore[arg-type]
     (
-        lambda: sandbox.linear_activation_forward(ones((1, 1)), ones((1, 1)), ones((1, 1)), "tanh"),  # type: ignore[arg-type]
+        lambda: sandbox.linear_activation_forward(ones((1, 1)), ones((1, 1)), ones((1, 1)), "tanh"),
         ValueError,
         "activation is 'tanh'",
     ),

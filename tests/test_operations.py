@@ -335,7 +335,7 @@ def test_a_failing_random_case_is_shrunk_and_shown() -> None:
     assert not report
     assert report.example.startswith("x = array([0.]), beta = 2.0")
     # What is shown is a case that is large enough for a pattern.
-    assert max(row.shape for row in report.failures() if row.output == "dx") > (1,)
+    assert max(row.shape for row in report.outputs if row.output == "dx") > (1,)
     assert check_operation(softplus(examples=strategy)).cases > 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox import mirror
+from sandbox.network import mirror
 from sandbox.noise import measure
 
 
@@ -436,7 +436,7 @@ def test_saturated_units_err_by_numbers_of_their_own() -> None:
     Z, dA = np.array([[445.0], [36.9]]), np.array([[1.0], [1.0]])
 
     def function(dA: Any, Z: Any) -> Any:
-        return jnp.array([[1.0, -1.0]]) @ mirror.activation_backward(dA, Z, "sigmoid")
+        return jnp.array([[1.0, -1.0]]) @ mirror.activation_backward(dA, Z, mirror.sigmoid)
 
     [measured] = measure(function, dA, Z, dtype=np.float64).outputs
     exact = -np.exp(-36.9)
@@ -469,3 +469,13 @@ def test_what_a_vjp_does_not_need_is_left_out() -> None:
     noise = measure(backward, np.ones(3), np.full(3, 1e30), dtype=np.float32)
     assert not noise.outputs[0].overflow
     assert np.isfinite(noise.outputs[0].sigma).all()
+
+
+def test_a_sum_that_overflows_on_the_way_may_end_on_either_side() -> None:
+    """3e38 + 3e38 - 3e38 - 3e38 - 3e38 is inf or -inf in float32, as the order of the terms has it."""
+    terms = np.array([3e38, 3e38, -3e38, -3e38, -3e38], np.float32)
+    noise = measure(lambda x: mirror.sigmoid(jnp.sum(x)), terms, dtype=np.float32)
+    [measured] = noise.outputs
+    assert measured.overflow
+    for computed in (0.0, 1.0):
+        assert abs(computed - measured.reference) <= 4 * measured.sigma

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
-from sandbox.catalogue import RIGHT, WRONG, Implementation
-from sandbox.selftest import run_selftest
+from sandbox.network.catalogue import RIGHT, WRONG, Implementation
+from sandbox.network.selftest import run_selftest
 
 
 def test_the_catalogue_is_as_large_as_is_claimed() -> None:

@@ -65,7 +65,7 @@ def test_a_stack_is_checked_network_by_network() -> None:
     parameters = {key: np.stack([network[0][key] for network in networks]) for key in networks[0][0]}
     report = sandbox.check_model(parameters, networks[0][1], networks[0][2])
     assert report
-    assert {row.shape for row in report.rows if row.output == "dW"} == {(3, 1, 4), (3, 4, 5)}
+    assert {row.shape for row in report.outputs if row.output == "dW"} == {(3, 1, 4), (3, 4, 5)}
 
 
 def test_exact_zeros_in_Z_and_a_saturated_output_raise_no_false_alarm() -> None:

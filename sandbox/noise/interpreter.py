@@ -141,12 +141,14 @@ class Evaluation:
         return Sampled(y)
 
     def overflown(self, array: Array, certain: Array, samples: Array) -> None:
-        """Makes samples infinite that are beyond the largest number, or certain to have been on the way."""
+        """Makes samples infinite that are beyond the largest number, or certain to have been on the way; then
+        of either sign by turns, because which partial sum overflows depends on the order of the terms."""
         largest = self.precision.largest
         if np.any((np.abs(array) > largest) | certain):
             self.overflow = True
-            beyond = (np.abs(samples) > largest) | certain
-            samples[...] = np.where(beyond, np.copysign(np.inf, samples), samples)
+            by_turns = np.resize((np.inf, -np.inf), len(samples)).reshape(-1, *(1,) * (samples.ndim - 1))
+            infinite = np.where(certain, by_turns, np.copysign(np.inf, samples))
+            samples[...] = np.where((np.abs(samples) > largest) | certain, infinite, samples)
 
     def uniform(self, stored: Array, tied: bool) -> Array:
         """Integers in [-2^15, 2^15) for the samples of `stored`; if tied, equal ones for equal numbers.

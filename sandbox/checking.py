@@ -1,0 +1,250 @@
+"""The one door: `check(what)` for whatever holds gradients; the command line, the fixture of pytest and
+notebooks go through it.
+
+    check(my_module)            # its functions with the exercise's names, and its operations
+    check(globals())            # of a notebook
+    check("my_backprop.py")     # or a folder
+    check([softplus, my_linear_backward])
+    check(softplus, x, beta)    # an Operation, at these inputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import ModuleType
+from typing import TypeAlias
+
+from sandbox.network.cases import drawn_network
+from sandbox.network.functions import FUNCTIONS
+from sandbox.network.model_check import check_functions, check_model, named_functions, resolve
+from sandbox.typing import Function, Inputs, Scheme, Value
+from sandbox.verifier.loading import load_file
+from sandbox.verifier.operation import Operation, check_operation, operations_of
+from sandbox.verifier.report import Report, collected
+from sandbox.verifier.search import CASES
+
+What: TypeAlias = (
+    Function | Mapping[str, Value] | Iterable[Value] | ModuleType | str | Path | Operation | None
+)
+_Subjects: TypeAlias = dict[str, Operation | Mapping[str, Function] | Exception | None]
+"""By title: an operation; functions of the exercise, None for the sandbox's own; or why there is nothing."""
+_HELPERS = {"sigmoid", "relu", "sigmoid_backward", "relu_backward"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """The random network on which functions of the exercise are checked: `width` units in the input and in
+    each hidden layer; `activation` is that of the hidden layers."""
+
+    depth: int = 3
+    width: int = 8
+    examples: int = 32
+    scheme: Scheme = "he"
+    dtype: str = "float64"
+    seed: int = 0
+    activation: str = "relu"
+    cost: str = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        for name, least in (("depth", 1), ("width", 1), ("examples", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} is {value!r}, expected a whole number of at least {least}.")
+        if self.dtype not in ("float64", "float32"):
+            raise ValueError(f"dtype is {self.dtype!r}, expected 'float64' or 'float32'.")
+
+    def check(self, functions: Mapping[str, Function] | None, contracts: bool) -> Report:
+        drawn = drawn_network(
+            [self.width] * self.depth + [1], self.examples, seed=self.seed, dtype=self.dtype,
+            scheme=self.scheme, dead_unit=False,
+        )  # fmt: skip
+        return check_model(
+            *drawn, functions=functions, contracts=contracts, activation=self.activation, cost=self.cost
+        )
+
+
+def check(
+    what: What = None, *inputs: Value, contracts: bool = True, cases: int | None = None, **network: Value
+) -> Report:
+    """Check every gradient in `what` against automatic differentiation.
+
+    Args:
+        what: a function with one of the exercise's names; a mapping (`globals()`, say), a list, a module or
+            the path of a file or a folder that hold such functions or operations; an Operation; None for the
+            sandbox's own functions. In a mapping, a module or a file, operations whose name begins with
+            "wrong" or "_" are left out.
+        inputs: of an Operation, in place of its examples.
+        contracts: whether to check those too (mutation, aliases, dtypes, single examples, ...).
+        cases: how many random networks, or at most how many drawn examples of each operation.
+        network: depth, width, examples, scheme, dtype, seed, activation, cost: of the one network on which
+            functions of the exercise are checked if there are no `cases`; see `sandbox.checking.Network`.
+
+    Returns:
+        A report; of several things, one with a part for each.
+
+    Raises:
+        TypeError, ValueError: malformed input, or an option that does not apply.
+    """
+    subjects = _subjects(what)
+    one_network = _network(subjects, what, inputs, cases, network)
+    parts: dict[str, Report] = {}
+    errors: list[str] = []
+    for title, subject in subjects.items():
+        try:
+            if isinstance(subject, Exception):
+                raise subject
+            if isinstance(subject, Operation):
+                parts[title] = check_operation(subject, *inputs, contracts=contracts, cases=cases)
+            elif cases is None:
+                parts[title] = one_network.check(subject, contracts)
+            else:
+                parts[title] = check_functions(subject, contracts=contracts, cases=cases)
+        except (TypeError, ValueError) as error:  # the others are checked all the same
+            if len(subjects) == 1:
+                raise
+            errors.append(str(error))
+    return collected(parts, errors)
+
+
+def check_drawn(what: What, *inputs: Value, contracts: bool, cases: int | None) -> Report:
+    """`check` for a test suite: functions of the exercise on random networks, and `cases`, an option of the
+    whole suite, only where something is drawn."""
+    subjects = _subjects(what)
+    draws = _draws(subjects, inputs)
+    of_exercise = any(not isinstance(subject, Operation) for subject in subjects.values())
+    return check(
+        what,
+        *inputs,
+        contracts=contracts,
+        cases=(cases or CASES if of_exercise else cases) if draws else None,
+    )
+
+
+def _network(
+    subjects: _Subjects, what: What, inputs: Inputs, cases: int | None, network: Mapping[str, Value]
+) -> Network:
+    """The network of these options.
+
+    Raises:
+        TypeError, ValueError: one is unknown or out of range, or does not apply.
+    """
+    known = [f.name for f in fields(Network)]
+    for name in network:
+        if name not in known:
+            raise TypeError(f"check has no option {name!r}; it has cases, contracts, {', '.join(known)}.")
+    given, only_operations = ", ".join(network), all(isinstance(s, Operation) for s in subjects.values())
+    if inputs and not (only_operations and len(subjects) == 1):
+        raise TypeError(
+            f"inputs go with one Operation, got {type(what).__name__}; use "
+            "sandbox.check_model(parameters, X, Y, functions=...) for a network of your own."
+        )
+    if network and only_operations:
+        raise TypeError(
+            f"{given}: of the random network for functions of the exercise, and there is none of these; an "
+            "operation is checked at its own examples."
+        )
+    if network and cases is not None:
+        raise TypeError(f"{given}: of one network, and cases draws many of all sizes; give one or the other.")
+    if cases is not None and not _draws(subjects, inputs):
+        raise TypeError("cases: nothing is drawn at random here; the operations have examples of their own.")
+    return Network(**network)
+
+
+def _draws(subjects: _Subjects, inputs: Inputs) -> bool:
+    """Whether anything is drawn at random."""
+    return any(not isinstance(s, Operation) or (s.draws and not inputs) for s in subjects.values())
+
+
+# --- what there is to check ---------------------------------------------------------------------------
+
+
+def _subjects(what: What) -> _Subjects:
+    if what is None:
+        return {"network": None}
+    if isinstance(what, Operation):
+        return {what.name: what}
+    if isinstance(what, str | Path):
+        path = Path(what)
+        return _in_folder(path) if path.is_dir() else _in_module(load_file(path), path.name)
+    if isinstance(what, ModuleType):
+        return _in_module(what, what.__name__)
+    if isinstance(what, Mapping):
+        return _in_mapping(what)
+    if callable(what) or isinstance(what, Iterable):
+        return _in_list([what] if callable(what) else list(what))
+    raise TypeError(
+        f"got {type(what).__name__}, expected an Operation, a function, a mapping, a list, a module or a "
+        "path."
+    )
+
+
+def _in_list(items: list[Value]) -> _Subjects:
+    """Functions by their own names; all else as `check` takes it."""
+    if not items:
+        raise ValueError("the list is empty, expected at least one function or Operation to check.")
+    functions: dict[str, Function] = {}
+    subjects: _Subjects = {}
+    for item in items:
+        name = getattr(item, "__name__", "")
+        if isinstance(item, ModuleType) or not name:
+            subjects |= _subjects(item)
+        elif name in FUNCTIONS:
+            functions[name] = item
+        else:
+            raise ValueError(
+                f"the function {name} has none of the names that are known, {', '.join(FUNCTIONS)}; give "
+                "{'linear_backward': " + name + "}, or sandbox.Operation(...) for an operation of your own."
+            )
+    return {"network": functions, **subjects} if functions else subjects
+
+
+def _in_mapping(names: Mapping[str, Value]) -> _Subjects:
+    """`globals()`; or a few functions by their names, all of which must be known."""
+    if "__name__" not in names and not operations_of(names):
+        return {"network": resolve(names)}
+    module = ModuleType(str(names.get("__name__", "given")))
+    vars(module).update(names)
+    return _in_module(module, "network")
+
+
+def _in_module(module: ModuleType, title: str) -> _Subjects:
+    operations = operations_of(vars(module))
+    functions = resolve(module) if _has_exercise(module) or not operations else {}
+    return {title: functions, **operations} if functions else dict(operations)
+
+
+def _has_exercise(module: ModuleType) -> bool:
+    """Whether a module defines functions of the exercise. Beside operations their activations do not count,
+    nor what is a part of one: helpers and parts may well have these names."""
+    operations = [value for value in vars(module).values() if isinstance(value, Operation)]
+    parts = {part for operation in operations for part in (operation.forward, operation.backward)}
+    named = named_functions(vars(module))
+    if not operations:
+        return bool(named)
+    return any(
+        f not in parts and getattr(f, "__module__", "") == module.__name__ and name not in _HELPERS
+        for name, f in named.items()
+    )
+
+
+def _in_folder(folder: Path) -> _Subjects:
+    """All its Python files; those with nothing to check are passed over, if there are others."""
+    subjects: _Subjects = {}
+    for path in sorted(folder.rglob("*.py")):
+        title = str(path.relative_to(folder))
+        if any(part.startswith((".", "__")) for part in path.relative_to(folder).parts):
+            continue
+        try:
+            module = load_file(path)
+        except ValueError as error:
+            subjects[title] = error
+            continue
+        if _has_exercise(module) or operations_of(vars(module)):
+            of_file = _in_module(module, title)
+            subjects |= {t if t == title else f"{title}: {t}": s for t, s in of_file.items()}
+    if all(isinstance(subject, Exception) for subject in subjects.values()):
+        also = "".join(f" {error}" for error in list(subjects.values())[:1])
+        raise ValueError(f"{folder}: no Python file in it defines anything that can be checked.{also}")
+    return subjects

@@ -1,0 +1,65 @@
+"""The table of activations: g and, beside it, dZ = dA * g'(Z).
+
+Another activation is an entry here, and its g once more in `mirror`. The functions trust their
+arguments, float arrays of one shape; dA and dZ are gradients of the summed loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sandbox.typing import Array
+
+
+@dataclass(frozen=True)
+class Activation:
+    """forward(Z) -> A, and Z as the activation cache; backward(dA, Z) -> dZ."""
+
+    name: str
+    forward: Callable[[Array], tuple[Array, Array]]
+    backward: Callable[[Array, Array], Array]
+
+
+def relu(Z: Array) -> tuple[Array, Array]:
+    """A = max(0, Z)."""
+    return np.maximum(Z, 0), Z
+
+
+def relu_backward(dA: Array, Z: Array) -> Array:
+    """dZ = dA where Z > 0, else 0: of the subgradients at Z = 0, all of [0, 1], the convention is 0."""
+    return np.where(Z > 0, dA, 0)
+
+
+# Underflow of e^-|Z| to 0 is the correctly rounded answer, even under np.errstate(all="raise").
+@np.errstate(under="ignore")
+def sigmoid(Z: Array) -> tuple[Array, Array]:
+    """A = 1 / (1 + e^-Z), from e^-|Z| <= 1, which cannot overflow."""
+    e = np.exp(-np.abs(Z))
+    return np.where(Z >= 0, 1, e) / (1 + e), Z
+
+
+@np.errstate(under="ignore")
+def sigmoid_backward(dA: Array, Z: Array) -> Array:
+    """dZ = dA * A (1 - A), where A (1 - A) = e / (1 + e)^2 with e = e^-|Z| keeps the digits of 1 - A."""
+    e = np.exp(-np.abs(Z))
+    dZ: Array = dA * (e / (1 + e) ** 2)
+    return dZ
+
+
+@np.errstate(under="ignore")
+def sigmoid_and_complement(Z: Array) -> tuple[Array, Array]:
+    """sigmoid(Z) and 1 - sigmoid(Z) = sigmoid(-Z), which has the digits that 1 - A loses."""
+    e, positive = np.exp(-np.abs(Z)), Z >= 0
+    return np.where(positive, 1, e) / (1 + e), np.where(positive, e, 1) / (1 + e)
+
+
+ACTIVATIONS = {
+    activation.name: activation
+    for activation in (
+        Activation("relu", relu, relu_backward),
+        Activation("sigmoid", sigmoid, sigmoid_backward),
+    )
+}

@@ -1,0 +1,87 @@
+"""The table of costs: J, one number for each network, and the gradient dAL of the *summed* loss m J.
+
+Another cost is an entry here, and its J once more in `mirror`. The functions trust their arguments, AL
+(or Z[L]) and Y of shape (..., 1, m).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sandbox.network.activations import ACTIVATIONS, sigmoid_and_complement
+from sandbox.typing import Array
+
+
+@dataclass(frozen=True)
+class Cost:
+    """forward(AL, Y) -> J and backward(AL, Y) -> dAL.
+
+    Attributes:
+        through_sigmoid: (AL, Y, ZL) -> dZ[L] in one exact step, for a cost whose dAL is infinite where the
+            sigmoid saturates; None: dAL * g'(Z[L]).
+        from_logits: (ZL, Y) -> J of AL = sigmoid(ZL), for a cost that loses digits there; None: by AL.
+    """
+
+    name: str
+    forward: Callable[[Array, Array], Any]
+    backward: Callable[[Array, Array], Array]
+    through_sigmoid: Callable[[Array, Array, Array], Array] | None = None
+    from_logits: Callable[[Array, Array], Any] | None = None
+
+
+@np.errstate(divide="ignore", invalid="ignore")
+def cross_entropy(AL: Array, Y: Array) -> Any:
+    """J = -(1/m) sum_i ( y_i log a_i + (1 - y_i) log(1 - a_i) ), with 0 log 0 = 0."""
+    log_likelihood = np.where(Y > 0, Y * np.log(AL), 0) + np.where(Y < 1, (1 - Y) * np.log1p(-AL), 0)
+    return -log_likelihood.sum(axis=(-2, -1)) / AL.shape[-1]
+
+
+def cross_entropy_backward(AL: Array, Y: Array) -> Array:
+    """dAL = -(Y / AL - (1 - Y) / (1 - AL))."""
+    dAL: Array = -(Y / AL - (1 - Y) / (1 - AL))
+    return dAL
+
+
+def cross_entropy_through_sigmoid(AL: Array, Y: Array, ZL: Array) -> Array:
+    """dZ[L] = AL - Y = (1 - Y) sigmoid(Z) - Y sigmoid(-Z) where AL is the sigmoid of Z; else dAL * g'(Z).
+
+    The long form has no cancellation. "Is the sigmoid" allows for another implementation's rounding,
+    (1 + tanh(Z/2)) / 2 say.
+    """
+    S, S_complement = sigmoid_and_complement(ZL)
+    dZ = (1 - Y) * S - Y * S_complement
+    own = np.abs(AL - S) > 8 * np.finfo(S.dtype).eps
+    if own.any():
+        # 0.5 stands in where the formula is not used, lest it divide by 0.
+        dAL = cross_entropy_backward(np.where(own, AL, 0.5), Y)
+        dZ = np.where(own, ACTIVATIONS["sigmoid"].backward(dAL, np.broadcast_to(ZL, dAL.shape)), dZ)
+    return np.asarray(dZ, AL.dtype)
+
+
+@np.errstate(under="ignore")
+def cross_entropy_from_logits(ZL: Array, Y: Array) -> Any:
+    """J = (1/m) sum_i ( softplus(z_i) - y_i z_i ), finite for every finite ZL.
+
+    With softplus(z) = max(z, 0) + log(1 + e^-|z|) nothing overflows, and for y = 1 the large terms
+    max(z, 0) and y z cancel exactly.
+    """
+    loss = (np.maximum(ZL, 0) - Y * ZL) + np.log1p(np.exp(-np.abs(ZL)))
+    return loss.sum(axis=(-2, -1)) / ZL.shape[-1]
+
+
+COSTS = {
+    cost.name: cost
+    for cost in (
+        Cost(
+            "cross_entropy",
+            cross_entropy,
+            cross_entropy_backward,
+            cross_entropy_through_sigmoid,
+            cross_entropy_from_logits,
+        ),
+    )
+}

@@ -1,0 +1,463 @@
+"""The check of the exercise's functions: each one alone, the wiring between them, the whole.
+
+1. Locally: what each function really received, recorded while the network ran, goes into the mirror of
+   that one function, and every output is compared.
+2. Wiring: layer by layer, from the gradient dA{l} that was handed down and the caches, what
+   `L_model_backward` handed on (and `L_model_forward`, from the activations).
+3. Contracts of each tested function.
+4. End to end: every output from X and the parameters alone.
+
+If 1 and 2 hold, the whole is right up to rounding. Rows of inner functions come first, so that the
+first failure is the culprit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import numpy as np
+
+from sandbox.network import passes
+from sandbox.network.activations import ACTIVATIONS
+from sandbox.network.cases import (
+    Network,
+    Subjects,
+    branch_of,
+    contract_subjects,
+    drawn_network,
+    further_calls,
+    some_gradients,
+)
+from sandbox.network.costs import COSTS
+from sandbox.network.functions import FUNCTIONS, NETWORK, equation_of, equation_of_call
+from sandbox.network.model_equations import RATE, Kind, backward_equation, update_equation
+from sandbox.network.validation import (
+    as_matrix,
+    as_outputs,
+    check_caches,
+    check_name,
+    check_parameters,
+    unpack,
+)
+from sandbox.network.wiring import Model, backward_rows, forward_rows, number_layers
+from sandbox.typing import Array, ArrayLike, Cache, Function, Inputs, LinearCache, Parameters, Value
+from sandbox.verifier.blame import exceptions, links, mutations, ordered
+from sandbox.verifier.contracts import check_contracts
+from sandbox.verifier.loading import load_file, raised_at
+from sandbox.verifier.local import Compared, check_local, compare_outputs, measured
+from sandbox.verifier.nested import copied
+from sandbox.verifier.recording import Call, Recorder, quiet
+from sandbox.verifier.report import Report
+from sandbox.verifier.rows import Cause, ContractRow, OutputRow, Row, Verdict
+from sandbox.verifier.search import smallest_failure
+
+Functions = Mapping[str, Function] | ModuleType | str | Path | None
+
+
+# --- one operation --------------------------------------------------------------------------------
+
+
+def check_linear_backward(
+    dZ: ArrayLike, cache: LinearCache, *, function: Function = passes.linear_backward
+) -> Report:
+    """Check dA_prev, dW and db of `linear_backward` (or of another `function` with its signature),
+    and the contracts.
+
+    Args:
+        dZ: (..., n_l, m), gradient of the summed loss.
+        cache: (A_prev, W, b).
+
+    Raises:
+        TypeError, ValueError: malformed input. An error in `function` is a finding.
+    """
+    parts = zip(("cache A_prev", "cache W", "cache b"), unpack("cache", cache, "(A_prev, W, b)"), strict=True)
+    named = {name: as_matrix(name, array) for name, array in (("dZ", dZ), *parts)}
+    dZ, A_prev, W, b = _of_one_dtype(named).values()
+    passes.linear_backward(dZ, (A_prev, W, b))  # malformed input is the caller's error, not a finding
+    return _check_one("linear_backward", function, (dZ, (A_prev, W, b)))
+
+
+def check_linear_activation_backward(
+    dA: ArrayLike,
+    cache: Cache,
+    activation: str,
+    *,
+    function: Function = passes.linear_activation_backward,
+) -> Report:
+    """Check dA_prev, dW and db of `linear_activation_backward` (or of another `function`), and the
+    contracts.
+
+    Args:
+        dA: (..., n_l, m), gradient of the summed loss.
+        cache: ((A_prev, W, b), Z).
+        activation: "relu", "sigmoid" or another of the table.
+
+    Raises:
+        TypeError, ValueError: malformed input. An error in `function` is a finding.
+    """
+    [((A_prev, W, b), Z)] = check_caches([cache])
+    named = {"dA": as_matrix("dA", dA), "cache A_prev": A_prev, "cache W": W, "cache b": b, "cache Z": Z}
+    dA, A_prev, W, b, Z = _of_one_dtype(named).values()
+    passes.linear_activation_backward(dA, ((A_prev, W, b), Z), activation)
+    return _check_one("linear_activation_backward", function, (dA, ((A_prev, W, b), Z), activation))
+
+
+def _check_one(name: str, function: Function, arguments: Inputs) -> Report:
+    tested = {name: function}
+    recorder = Recorder(tested, NETWORK)
+    with recorder.bound() as bound, quiet(), contextlib.suppress(Exception, SystemExit):
+        bound[name](*arguments)  # an exception is recorded with its place
+    compared = [_local(call, tested) for call in recorder.calls]
+    rows, explained = _rows_of_calls(recorder.calls, compared)
+    subject = equation_of(name, arguments)
+    assert subject is not None
+    rows[name] += _contracts(name, tested, {name: [subject]}, rows[name], Kind())
+    kinks = sum(of_call.kinks for of_call in compared)
+    return Report(ordered(rows, explained), kinks, _unknown(compared), links=links(recorder.calls))
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+def check_model(
+    parameters: Mapping[str, ArrayLike],
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    functions: Functions = None,
+    contracts: bool = True,
+    activation: str = "relu",
+    cost: str = "cross_entropy",
+) -> Report:
+    """Check the passes of the L-layer network, or others in their place: local, wiring, end to end.
+
+    Args:
+        parameters: W1, b1, ..., WL, bL; stacks of networks are checked network by network.
+        X: (..., n_0, m). Y: (..., 1, m), targets in [0, 1].
+        functions: what to test: a mapping from the exercise's names to functions, a module or the path
+            of a Python file that defines some of them; by default all of `sandbox.network`. Those
+            that are not given are `sandbox.network`'s, which then call the given ones.
+        contracts: whether to check those too (mutation, aliases, dtypes, single examples, ...).
+        activation, cost: of the hidden layers, and of the network, by their names in the tables. A function
+            that takes these keywords is given them.
+
+    Raises:
+        TypeError, ValueError: malformed input. An error in the tested functions is a finding.
+    """
+    tested, kind = resolve(functions), Kind(activation, cost)
+    check_name("activation", activation, ACTIVATIONS)
+    check_name("cost", cost, COSTS)
+    X, theta = _network_inputs(X, parameters)
+    AL, caches = passes.L_model_forward(X, theta, activation=activation)
+    _, Y = as_outputs(AL, Y)
+    model = Model(X, Y, theta, AL, caches, tested, kind)
+    recorder = Recorder(tested, NETWORK)
+    with recorder.bound() as bound, quiet():
+        model = _run(model, bound, recorder)
+    subjects = contract_subjects(AL.dtype.name, kind) if contracts else {}
+    return replace(_report(model, recorder.calls, subjects), tested=_tested(functions, tested))
+
+
+def check_functions(functions: Functions, *, contracts: bool = True, cases: int | None = None) -> Report:
+    """Check functions with the exercise's names on random networks, at most `cases` (25) of them.
+
+    Depths 1 to 4, widths and numbers of examples 1 to 5, both dtypes, some Z exactly 0. A failing case
+    is shrunk to the smallest that fails.
+
+    Args:
+        functions: as for `check_model`.
+    """
+    from hypothesis import strategies as st
+
+    tested = resolve(functions)
+    networks = st.tuples(
+        st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda dims: [*dims, 1]),
+        st.integers(1, 5),
+        st.sampled_from(["float64", "float32"]),
+        st.integers(0, 99),
+    )
+
+    def drawn(case: Value) -> Network:
+        dims, m, dtype, seed = case
+        return drawn_network(dims, m, dtype=dtype, seed=seed)
+
+    report = smallest_failure(
+        networks, lambda case: check_model(*drawn(case), functions=tested, contracts=False),
+        name="_".join(tested) if functions is not None else "network", describe=_described, cases=cases,
+    )  # fmt: skip
+    if not report or not contracts:
+        return report
+    # Contracts do not depend on the case, and are asked once.
+    asked = check_model(*drawn(([4, 3, 2, 1], 5, "float64", 0)), functions=tested)
+    more = tuple(r for r in asked.rows if isinstance(r, ContractRow) or r.verdict is Verdict.FAIL)
+    return replace(report, rows=(*report.rows, *more), links=report.links | asked.links)
+
+
+def _described(case: Value) -> str:
+    dims, m, dtype, seed = case
+    return f"layers of {', '.join(map(str, dims))} units, {m} examples, {dtype}, seed {seed}."
+
+
+# --- what is tested -------------------------------------------------------------------------------
+
+
+def resolve(functions: Functions) -> dict[str, Function]:
+    """The tested functions by the exercise's names.
+
+    Args:
+        functions: a mapping; a module or the path of a Python file, whose functions of these names
+            are taken; None for those of `sandbox.network`.
+
+    Raises:
+        TypeError, ValueError: no such names, or unknown ones; the file cannot be read or run.
+    """
+    if functions is None:
+        return dict(FUNCTIONS)
+    if isinstance(functions, str | Path):
+        functions = load_file(Path(functions))
+    if isinstance(functions, ModuleType):
+        return _of_module(functions)
+    if not isinstance(functions, Mapping):
+        raise TypeError(
+            f"functions is a {type(functions).__name__}, expected a mapping such as "
+            "{'linear_backward': my_function}, a module, or the path of a Python file."
+        )
+    for name, function in functions.items():
+        if name not in FUNCTIONS:
+            raise ValueError(f"functions has the name {name!r}, expected one of: {', '.join(FUNCTIONS)}.")
+        if not callable(function):
+            raise TypeError(f"functions[{name!r}] is a {type(function).__name__}, expected a function.")
+    if not functions:
+        raise ValueError("functions is empty, expected at least one function to check.")
+    return dict(functions)
+
+
+def named_functions(names: Mapping[str, Value]) -> dict[str, Function]:
+    """The functions under the exercise's names, in the order of the table."""
+    return {name: names[name] for name in FUNCTIONS if callable(names.get(name))}
+
+
+def _of_module(module: ModuleType) -> dict[str, Function]:
+    if found := named_functions(vars(module)):
+        return found
+    meant = [m for n in vars(module) for m in difflib.get_close_matches(n, FUNCTIONS, 1, 0.8)]
+    hint = f" (did you mean {meant[0]}?)" if meant else ""
+    raise ValueError(
+        f"functions: module {module.__name__!r} defines none of the functions that can be "
+        f"checked, linear_backward, L_model_backward, ...{hint}; nor a sandbox.Operation whose name "
+        "begins with neither 'wrong' nor '_'."
+    )
+
+
+def _tested(functions: Functions, tested: Mapping[str, Function]) -> str:
+    """Which functions are not the sandbox's own, in words, and which names look misspelt."""
+    if functions is None:
+        return ""
+    others = [name for name in FUNCTIONS if name not in tested]
+    text = f"Yours: {', '.join(tested)}. The others are the sandbox's own." if others else ""
+    names = [n for f in tested.values() for n, x in getattr(f, "__globals__", {}).items() if callable(x)]
+    for name in dict.fromkeys(names):
+        if name not in FUNCTIONS and (meant := difflib.get_close_matches(name, others, 1, 0.9)):
+            text += f" Not checked: {name} (did you mean {meant[0]}?)."
+    return text
+
+
+# --- what it is given -----------------------------------------------------------------------------
+
+
+def _network_inputs(X: ArrayLike, parameters: Mapping[str, ArrayLike]) -> tuple[Array, Parameters]:
+    """X and the parameters as finite arrays of one floating dtype.
+
+    Raises:
+        TypeError, ValueError: they are not.
+    """
+    check_parameters(parameters)
+    named = {f"parameters['{key}']": np.asarray(value) for key, value in parameters.items()}
+    X, *theta = _of_one_dtype({"X": as_matrix("X", X), **named}).values()
+    return X, dict(zip(parameters, theta, strict=True))
+
+
+def _of_one_dtype(named: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays in one floating dtype; whole numbers alone are taken as float64.
+
+    Raises:
+        TypeError, ValueError: they have several, or one of more than double precision, or hold NaN or
+            infinity.
+    """
+    dtypes = {name: x.dtype for name, x in named.items() if x.dtype.kind == "f"}
+    first = next(iter(dtypes), "")
+    for name, dtype in dtypes.items():
+        if dtype != dtypes[first]:
+            raise ValueError(
+                f"{first} is {dtypes[first]} and {name} is {dtype}, expected one dtype, in which all is "
+                "checked; convert one of them with .astype."
+            )
+        if dtype.itemsize > 8:
+            raise TypeError(f"{name} is {dtype}, expected at most double precision; use .astype(float).")
+    for name, x in named.items():
+        if not np.isfinite(x).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+            raise ValueError(f"{name} is {x[where]} at {where}, expected finite numbers.")
+    dtype = dtypes.get(first, np.dtype(np.float64))
+    return {name: x.astype(dtype, copy=False) for name, x in named.items()}
+
+
+# --- the run --------------------------------------------------------------------------------------
+
+
+def _run(model: Model, bound: Mapping[str, Function], recorder: Recorder) -> Model:
+    """Call everything once; the model with the AL and the caches that the backward was handed."""
+    theta, Y = model.theta, model.Y
+
+    def attempt(name: str, *arguments: Value) -> Value:
+        try:
+            return model.call(bound, name, *copied(arguments))
+        except (Exception, SystemExit):  # recorded with its place
+            return None
+
+    forward = attempt("L_model_forward", model.X, theta)
+    made = recorder.calls[0]
+    AL, caches = _well_formed(forward, model) or (model.AL, model.caches)
+    if np.isfinite(AL).all() and AL.min() >= 0 and AL.max() <= 1:
+        attempt("compute_cost", AL, Y)
+    count = len(recorder.calls)
+    attempt("L_model_backward", AL, Y, caches)
+    recorder.calls[count].fed_by = (made,)
+    attempt("update_parameters", theta, some_gradients(theta), RATE)
+    seen = {(c.function, branch_of(c.arguments)) for c in recorder.calls}
+    for name, arguments in further_calls(caches, model.kind):
+        if name in model.tested and (name, branch_of(arguments)) not in seen:
+            attempt(name, *arguments)
+    return replace(model, AL=AL, caches=caches)
+
+
+def _well_formed(forward: Value, model: Model) -> tuple[Array, Value] | None:
+    """The tested forward's AL and caches, if they can be handed to a backward."""
+    try:
+        own_AL, own = forward
+        own_AL, checked = np.asarray(own_AL), check_caches(own)
+    except (TypeError, ValueError):
+        return None
+    pairs = zip(jax.tree.leaves(checked), jax.tree.leaves(model.caches), strict=False)
+    fits = len(checked) == len(model.caches) and all(np.shape(a) == np.shape(b) for a, b in pairs)
+    return (
+        (own_AL, list(checked))
+        if fits and own_AL.shape == model.AL.shape and own_AL.dtype.kind == "f"
+        else None
+    )
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def _report(model: Model, calls: list[Call], subjects: Subjects) -> Report:
+    """All rows, those of inner functions first: of each call, of the whole network, and the contracts at the
+    inputs of `subjects`."""
+    top = {call.function: call for call in calls if call.parent is None}
+    number_layers(top["L_model_forward"].children, model)
+    number_layers(top["L_model_backward"].children, model)
+    compared = [_local(call, model.tested) for call in calls]
+    rows, explained = _rows_of_calls(calls, compared)
+    if top["L_model_forward"].finished:
+        rows["L_model_forward"] += forward_rows(model, top["L_model_forward"].result)
+    rows["update_parameters"] += _update_rows(model, top["update_parameters"])
+    for name in FUNCTIONS:
+        if name == "L_model_backward" and top[name].finished:
+            right = not any(_failed(rows[maker]) for maker in _makers(calls, top["L_model_forward"]))
+            rows[name] += backward_rows(model, top[name], forward_right=right)
+        rows[name] += _contracts(name, model.tested, subjects, rows[name], model.kind)
+    noise = measured(backward_equation(model.keys, model.kind), model.inputs)
+    return Report(
+        ordered(rows, explained),
+        noise.kinks,  # a kink of the whole network is met in several calls
+        tuple(sorted({*_unknown(compared), *noise.unknown})),
+        links=links(calls),
+    )
+
+
+def _rows_of_calls(
+    calls: list[Call], compared: list[Compared]
+) -> tuple[dict[str, list[Row]], list[OutputRow]]:
+    """By function: what its calls changed, their outputs, and exceptions. But a function that was handed
+    something wrong may raise: where anything else is, exceptions are explained by it, and come apart."""
+    rows: dict[str, list[Row]] = {name: [] for name in FUNCTIONS}
+    made: list[Row] = [*mutations(calls), *(row for of_call in compared for row in of_call.rows)]
+    for row in made:
+        rows[row.function].append(row)
+    raised = list(exceptions(calls, _misfit))
+    if any(_failed(of_one) for of_one in rows.values()):
+        return rows, raised
+    for row in raised:
+        rows[row.function].append(row)
+    return rows, []
+
+
+def _makers(calls: list[Call], forward: Call) -> set[str]:
+    """The functions that the activations were seen to be made with."""
+    inside = {forward}
+    for call in calls:  # in the order in which they began
+        if call.parent in inside:
+            inside.add(call)
+    return {call.function for call in inside}
+
+
+def _failed(rows: Iterable[Row]) -> bool:
+    return any(row.verdict is Verdict.FAIL for row in rows)
+
+
+def _local(call: Call, tested: Mapping[str, Function]) -> Compared:
+    found = None if call.error else equation_of_call(call)
+    if found is None:
+        return Compared(())
+    equation, inputs = found
+    primal = equation.forward.function if equation.forward else None
+    forward = tested.get(primal, FUNCTIONS.get(primal)) if primal else None
+    return check_local(equation, inputs, call.result, layer=call.layer, forward=forward)
+
+
+def _update_rows(model: Model, call: Call) -> list[OutputRow]:
+    if not call.finished:
+        return []
+    equation = update_equation(model.keys)
+    theta, gradients, _ = call.arguments
+    inputs = (*theta.values(), *(gradients[f"d{key}"] for key in theta))
+    return compare_outputs(equation, call.result, measured(equation, inputs), inputs)
+
+
+def _misfit(call: Call) -> str:
+    """Why the sandbox's own function does not take the arguments of this call either, or ""."""
+    try:
+        FUNCTIONS[call.function](*copied(call.arguments), **call.options)
+    except Exception as error:  # of any kind, for arguments of any kind
+        return raised_at(error).rstrip(".")
+    return ""
+
+
+def _contracts(
+    name: str, tested: Mapping[str, Function], subjects: Subjects, found: list[Row], kind: Kind
+) -> list[Row]:  # fmt: skip
+    """At other inputs than the given ones most fail for the same reason, so they come last."""
+    causes = {row.cause for row in found if isinstance(row, OutputRow) and row.verdict is Verdict.FAIL}
+    if name not in tested or not causes.isdisjoint({Cause.EXCEPTION, Cause.STRUCTURE}):
+        return []  # it does not run
+    rows: list[Row] = []
+    function = (
+        partial(tested[name], **options) if (options := kind.options(name, tested[name])) else tested[name]
+    )
+    for equation, inputs in subjects.get(name, ()):
+        own = tested[name] is FUNCTIONS[name]
+        stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
+        right = not _failed([*found, *rows])
+        rows += check_contracts(equation, function, inputs, stacks=stacks, right=right)
+    return rows
+
+
+def _unknown(compared: Iterable[Compared]) -> tuple[str, ...]:
+    return tuple(sorted({name for of_call in compared for name in of_call.unknown}))

@@ -1,0 +1,102 @@
+"""The checker's own test: wrong implementations are caught and rightly blamed, right ones pass.
+
+Each implementation of `sandbox.catalogue` takes its functions' place in the network, which is then
+checked as a user's would be, on networks with some Z exactly 0 whose output saturates more and more, until
+something is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sandbox.network.cases import drawn_network
+from sandbox.network.catalogue import RIGHT, WRONG, Implementation
+from sandbox.network.model_check import check_model
+from sandbox.verifier.rows import Row
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the check said of one implementation.
+
+    Attributes:
+        implementation: from the catalogue.
+        first: the first row that failed, None if none did.
+        z: the largest error / sigma in the rows of the replaced function.
+    """
+
+    implementation: Implementation
+    first: Row | None
+    z: float
+
+    @property
+    def blamed_right(self) -> bool:
+        """Whether the first failure names the wrong function."""
+        return self.first is not None and self.first.function == self.implementation.replaces
+
+    def __bool__(self) -> bool:
+        return self.blamed_right if self.implementation.wrong else self.first is None
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """True if every wrong implementation was caught and rightly blamed and no right one failed."""
+
+    outcomes: tuple[Outcome, ...]
+
+    def __bool__(self) -> bool:
+        return all(self.outcomes)
+
+    def summary(self) -> str:
+        """The counts."""
+        wrong = [o for o in self.outcomes if o.implementation.wrong]
+        right = [o for o in self.outcomes if not o.implementation.wrong]
+        return (
+            f"{sum(o.first is not None for o in wrong)} of {len(wrong)} wrong implementations caught, "
+            f"{sum(map(bool, wrong))} rightly blamed; {sum(not o for o in right)} false alarms on "
+            f"{len(right)} right ones."
+        )
+
+    def __rich_console__(self, console: Any, options: Any) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
+        for heading in ("implementation", "verdict", "blamed", "output or contract", "error/sigma"):
+            justify: Literal["left", "right"] = "right" if heading == "error/sigma" else "left"
+            table.add_column(heading, justify=justify, no_wrap=heading == "blamed")
+        for outcome in self.outcomes:
+            wrong, first = outcome.implementation.wrong, outcome.first
+            caught = first is not None
+            verdict = ("caught" if caught else "MISSED") if wrong else ("FALSE ALARM" if caught else "passed")
+            blamed = first.function if first else ""
+            if wrong and caught and not outcome.blamed_right:
+                blamed += f", NOT {outcome.implementation.replaces}"
+            table.add_row(
+                outcome.implementation.name.replace("_", " "),  # which can be wrapped
+                Text(verdict, "green" if caught == wrong else "bold red"),
+                Text(blamed, "green" if outcome else "bold red"),
+                first.output if first else "",
+                f"{outcome.z:.3g}",
+            )
+        yield table
+        yield Text(f"\n{self.summary()}", "green" if self else "bold red")
+
+
+def run_selftest(implementations: Iterable[Implementation] = (*WRONG, *RIGHT)) -> SelfTest:
+    """Check each implementation as a user's code would be checked."""
+    return SelfTest(tuple(map(_outcome, implementations)))
+
+
+def _outcome(implementation: Implementation) -> Outcome:
+    functions = {implementation.replaces: implementation.function}
+    for output_scale, dtype in ((1.0, "float64"), (10.0, "float64"), (1e3, "float64"), (1.0, "float32")):
+        network = drawn_network([5, 5, 5, 1], 12, seed=0, dtype=dtype, output_scale=output_scale)
+        report = check_model(*network, functions=functions)
+        if report.failures():
+            break
+    first = next(iter(report.failures()), None)
+    errors = [row.sigma_error for row in report.outputs if row.function == implementation.replaces]
+    return Outcome(implementation, first, max((e for e in errors if e == e), default=0.0))

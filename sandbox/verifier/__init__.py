@@ -1,0 +1,1 @@
+"""The checker for any operation; it knows no name of the network."""

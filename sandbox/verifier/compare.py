@@ -1,0 +1,191 @@
+"""One output against its reference, in units of sigma, and the threshold with its derivation.
+
+Threshold. Under the hypothesis that only rounding separates a component c_i from the reference g_i,
+c_i - g_i has mean 0 and a standard deviation of at most sigma_i, and its estimate from K samples
+makes z_i = |c_i - g_i| / sigma_i at most a Student t variable with K degrees of freedom. An output
+of N components fails when some z_i exceeds the quantile of t_K at ALPHA / N (Bonferroni), or when
+||c - g|| / ||sigma|| exceeds that at ALPHA: a ratio of quadratic forms whose tail is heaviest when
+all components err together, and then it is |t_K|. So an output that is right fails with a
+probability below 2 ALPHA, whatever its size. Roundings have a root mean square of about 0.4 u, the
+samples of u, which leaves a margin for roundings that are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import numpy as np
+from scipy.special import stdtrit
+
+from sandbox.noise import K, Measured
+from sandbox.typing import Array, Dtype, Value
+from sandbox.verifier.rows import Entry, Fault, OutputRow, Verdict
+
+ALPHA = 1e-9  # the largest probability that one right output fails either test
+WORST = 3  # entries shown
+INFINITE = float("inf")
+_NOT_FINITE = (
+    "If yours is right, mend the mirror: jnp.where(x > 0, jnp.sqrt(x), 0), for instance, has a gradient of "
+    "NaN where x <= 0, and with jnp.sqrt(jnp.where(x > 0, x, 1)) in it, it has not."
+)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is behind a failure, as far as it is known: the mistake in words, and who is wrong."""
+
+    pattern: str = ""
+    at_fault: Fault = Fault.UNASKED
+
+
+Explain = Callable[[Array, Measured], Explanation]
+"""Asked about an output whose values or shape are wrong, and its reference."""
+
+
+@dataclass(frozen=True)
+class _Errors:
+    z: Array
+    sigma_error: float
+    tensor_error: float
+    relative_error: float
+    overflowed: int
+
+
+@lru_cache(maxsize=1024)
+def threshold(components: int) -> float:
+    """The largest |computed - reference| / sigma allowed in an output of so many components."""
+    return float(-stdtrit(K, ALPHA / (2 * max(components, 1))))
+
+
+def compare(
+    row: Callable[..., OutputRow], given: Value, expected: Measured, dtype: Dtype, explain: Explain
+) -> OutputRow:
+    """What becomes of `row`, which lacks the verdict: `given` against the reference and sigma of `expected`.
+
+    `dtype` is what the output should have; a number of Python has none, and takes on that of what it meets.
+    `explain` is asked only about a failure.
+    """
+    g, computed = expected.reference, _as_array(given)
+    row = partial(
+        row, shape=computed.shape, dtype=str(computed.dtype), threshold=threshold(g.size),
+        tensor_threshold=threshold(1),
+    )  # fmt: skip
+    comparable = _comparable(computed, expected)
+    if finding := _incomparable(given, computed, expected, comparable):
+        explained = Explanation()
+        if computed.dtype.kind in "fiub":
+            unknown = computed.shape == g.shape
+            explained = Explanation(_NOT_FINITE) if unknown else explain(computed, expected)
+        return row(
+            Verdict.FAIL, finding, sigma_error=INFINITE, tensor_error=INFINITE, relative_error=INFINITE,
+            pattern=explained.pattern, at_fault=explained.at_fault,
+        )  # fmt: skip
+    errors = _errors(computed, expected, comparable)
+    row = partial(
+        row, sigma_error=errors.sigma_error, tensor_error=errors.tensor_error,
+        relative_error=errors.relative_error, overflowed=errors.overflowed,
+    )  # fmt: skip
+    other_dtype = "" if type(given) in (float, int) or computed.dtype == dtype else (
+        f"its dtype is {computed.dtype}, expected {dtype}"
+    )  # fmt: skip
+    return _judged(row, computed, expected, errors, other_dtype, explain)
+
+
+def _judged(
+    row: Callable[..., OutputRow], computed: Array, expected: Measured, errors: _Errors, other_dtype: str,
+    explain: Explain,
+) -> OutputRow:  # fmt: skip
+    """Values first, then the dtype, then whether anything was compared at all."""
+    passed = row(Verdict.PASS)
+    if not passed.values_right or other_dtype:
+        worst = () if passed.values_right else _worst(computed, expected.reference, errors.z)
+        wrong = _further_off(errors.z, passed.threshold, worst) if worst else ""
+        explained = explain(computed, expected) if wrong else Explanation()
+        return row(
+            Verdict.FAIL, "; ".join(filter(None, (other_dtype, wrong.rstrip(".")))) + ".", worst=worst,
+            pattern=explained.pattern, at_fault=explained.at_fault,
+        )  # fmt: skip
+    if not errors.z.size:
+        return row(Verdict.NOT_COMPARED, "it has no entries.")
+    if errors.overflowed == errors.z.size:
+        finite = np.isfinite(expected.reference).any()
+        reason = "all entries overflow in this dtype." if finite else "the reference is not finite."
+        return row(Verdict.NOT_COMPARED, reason)
+    return passed
+
+
+def _further_off(z: Array, limit: float, worst: tuple[Entry, ...]) -> str:
+    count = int(np.count_nonzero(z > limit))
+    entries = f"{z.size} {'entry' if z.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
+    first = worst[0]
+    return (
+        f"{count or 'no'} of {entries} further off than rounding explains; entry {first.index} is "
+        f"{first.computed:.6g}, expected {first.reference:.6g}, {first.z:.3g} sigma off."
+    )
+
+
+def _comparable(computed: Array, expected: Measured) -> Array:
+    """The entries that have a reference: after an overflow, which later number it spoils (inf - inf, 0 inf)
+    depends on the order of operations."""
+    known = np.isfinite(expected.sigma) & np.isfinite(expected.reference)
+    same_kind = computed.dtype.kind in "fiub" and computed.shape == known.shape
+    return known & np.isfinite(computed) if expected.overflow and same_kind else known
+
+
+def _incomparable(given: Value, computed: Array, expected: Measured, comparable: Array) -> str:
+    """Why nothing can be compared, in words; "" if something can."""
+    g = expected.reference
+    if given is None:
+        return f"it is None, expected an array of shape {g.shape}."
+    if computed.dtype.kind not in "fiub":
+        return f"its dtype is {computed.dtype}, expected real numbers."
+    if computed.shape != g.shape:
+        return f"its shape is {computed.shape}, expected {g.shape}."
+    if expected.overflow or comparable.all():
+        return ""
+    same = (computed == g) | np.isnan(computed.astype(np.float64)) & np.isnan(g)
+    unknown = np.argwhere(~np.isfinite(g) & ~same)
+    if not len(unknown):
+        return ""
+    index = tuple(int(i) for i in unknown[0])
+    return (
+        f"{len(unknown)} of {g.size} entries cannot be judged: entry {index} is {computed[index]:.6g}, and "
+        f"the mirror's {g[index]}."
+    )
+
+
+def _errors(computed: Array, expected: Measured, comparable: Array) -> _Errors:
+    """z of each entry; the largest z, that of the whole tensor, and the largest relative error."""
+    g, overflowed = expected.reference, int(comparable.size - np.count_nonzero(comparable))
+    with np.errstate(all="ignore"):
+        error = np.abs(np.where(comparable, computed.astype(np.float64, copy=False) - g, 0.0))
+        if not error.any():  # many agree to the bit
+            return _Errors(error, 0.0, 0.0, 0.0, overflowed)
+        error = np.where(np.isnan(error), np.inf, error)
+        scale = np.where(comparable, expected.sigma, 0.0)
+        z = np.where(error > 0, error / scale, 0.0)
+        # Relative to the largest entries, so that the squares neither overflow nor underflow.
+        unit = float(np.max(scale)) or 1.0
+        tensor_error = float(np.linalg.norm(error / unit) / (np.linalg.norm(scale / unit) or 1.0))
+        largest = float(np.max(np.abs(g), where=comparable, initial=0.0))
+        return _Errors(z, float(np.max(z)), tensor_error, float(np.max(error) / largest), overflowed)
+
+
+def _as_array(value: Value) -> Array:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # rows of different lengths, say
+        return np.asarray(None)
+
+
+def _worst(computed: Array, g: Array, z: Array) -> tuple[Entry, ...]:
+    entries = []
+    for i in np.argsort(-z, axis=None, kind="stable")[:WORST]:
+        index = tuple(int(j) for j in np.unravel_index(i, z.shape))
+        c, r = float(computed[index]), float(g[index])
+        if z[index] > 0:
+            ratio = c / r if r else float("nan")
+            entries.append(Entry(index, c, r, ratio, float(z[index])))
+    return tuple(entries)

@@ -1,0 +1,355 @@
+"""What a caller may rely on beyond the values: one row for each contract of a tested function.
+
+Every call is made on copies, and an exception in the tested code is a finding with its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property, partial
+
+import jax
+import numpy as np
+
+from sandbox.noise import Measured, Noise
+from sandbox.typing import Array, Function, Inputs, Value
+from sandbox.verifier.equation import Equation, dtype_of
+from sandbox.verifier.loading import raised_at
+from sandbox.verifier.local import compare_outputs, measured
+from sandbox.verifier.nested import copied, difference
+from sandbox.verifier.recording import own_warnings, quiet
+from sandbox.verifier.rows import Contract, ContractRow, Verdict
+
+EXAMPLES = 16  # contracts hold or fail on few examples
+_ENDS = {Contract.RUNS, Contract.VALUES}  # where they fail, the others would for the same reason
+
+
+class _BrokenError(Exception):
+    """A contract that is not kept; the message says how. Some are worth a note only.
+
+    `values_right`: the numbers agree, and something else (the dtype) does not.
+    """
+
+    def __init__(self, message: str, *, worth: Verdict = Verdict.FAIL, values_right: bool = False) -> None:
+        super().__init__(message)
+        self.worth, self.values_right = worth, values_right
+
+
+def check_contracts(
+    equation: Equation, function: Function, inputs: Inputs, *, stacks: bool | None, right: bool = True
+) -> list[ContractRow]:
+    """One row for each contract.
+
+    Args:
+        inputs: flat, as the equation has them.
+        stacks: whether stacks of matrices must be taken; False: a function that takes single
+            networks only gets a note; None: the function is not one of matrices.
+        right: whether the values agreed with the mirror. If not, they are not compared in other
+            circumstances too.
+    """
+    subject = _Subject(equation, function, _first_examples(equation, inputs))
+    if any(output.overflow for output in subject.expected.outputs):
+        finding = "the numbers overflow in this dtype; ask with smaller ones."
+        return [ContractRow(equation.function, Contract.ANY, Verdict.NOT_COMPARED, finding)]
+    rows = []
+    for contract, name, ask in _asked(subject, stacks, right):
+        verdict, finding = _answer(ask)
+        if contract is Contract.STACKS and not stacks and verdict is Verdict.FAIL:
+            verdict = Verdict.NOTE
+            finding = "it takes one network at a time, not a stack of them (which only a sweep needs)."
+        rows.append(ContractRow(equation.function, contract, verdict, finding, name))
+        if contract in _ENDS and verdict is Verdict.FAIL:
+            break
+    return rows
+
+
+def _answer(ask: Callable[[], None]) -> tuple[Verdict, str]:
+    try:
+        ask()
+    except _BrokenError as broken:
+        return broken.worth, str(broken)
+    except (Exception, SystemExit) as error:  # whatever the tested code raises
+        return Verdict.FAIL, f"it raised {raised_at(error)}."
+    return Verdict.PASS, ""
+
+
+_Asked = tuple[Contract, str, Callable[[], None]]
+
+
+def _asked(s: _Subject, stacks: bool | None, right: bool) -> Iterator[_Asked]:
+    """The contracts that this function is asked for, with the name of the inputs if they are its own."""
+    yield from ((c, "", partial(ask, s)) for c, ask in _ALWAYS.items())
+    if not right:
+        return
+    yield from ((c, "", partial(ask, s)) for c, ask in _OF_RIGHT_VALUES.items())
+    if s.equation.cotangents:
+        yield from ((c, "", partial(ask, s)) for c, ask in _OF_BACKWARDS.items())
+    yield from ((c, "", partial(_one, s, axes, c)) for c, axes in _single(s.equation.axes))
+    for name, make in s.equation.elsewhere.items():
+        yield Contract.ELSEWHERE, name, partial(_elsewhere, s, name, make)
+    if stacks is not None:
+        yield Contract.STACKS, "", partial(_stacks, s)
+
+
+def _single(axes: tuple[str, ...]) -> Iterator[tuple[Contract, str]]:
+    """Of which meanings of axes one is taken: the units of one layer are the inputs of the next."""
+    letters, one_layer = "".join(axes), axes.count("np") <= 1
+    if "m" in letters:
+        yield Contract.ONE_EXAMPLE, "m"
+    if "n" in letters:
+        yield Contract.ONE_UNIT, "n" if one_layer else "np"
+        if one_layer and "p" in letters:
+            yield Contract.ONE_INPUT, "p"
+
+
+class _Subject:
+    """A function at its inputs."""
+
+    def __init__(self, equation: Equation, function: Function, inputs: Inputs) -> None:
+        self.equation, self.function, self.inputs = equation, function, inputs
+
+    @cached_property
+    def expected(self) -> Noise:
+        return measured(self.equation, self.inputs)
+
+    def packed(self, inputs: Inputs) -> Inputs:
+        """Copies of the inputs, as the function's arguments."""
+        arguments: Inputs = copied(self.equation.pack(*inputs))
+        return arguments
+
+    def run(self, arguments: Inputs) -> Value:
+        with quiet():
+            return self.function(*arguments)
+
+    def call(self, inputs: Inputs) -> Value:
+        return self.run(self.packed(inputs))
+
+    def agree(self, result: Value, expected: Noise, inputs: Inputs, when: str) -> None:
+        for row in compare_outputs(self.equation, result, expected, inputs):
+            if row.verdict is Verdict.FAIL:
+                raise _BrokenError(
+                    f"{when}, {row.output}: {row.finding} {row.pattern}".rstrip(),
+                    values_right=row.values_right,
+                )
+
+    def check(self, inputs: Inputs, when: str) -> None:
+        self.agree(self.call(inputs), measured(self.equation, inputs), inputs, when)
+
+    def warning(self, inputs: Inputs) -> str:
+        arguments = self.packed(inputs)
+        with own_warnings() as caught, np.errstate(all="warn", under="ignore"):
+            self.function(*arguments)
+        return caught[0] if caught else ""
+
+
+# --- what holds whatever the values are -----------------------------------------------------------
+
+
+def _runs(s: _Subject) -> None:
+    s.call(s.inputs)
+
+
+def _unchanged(s: _Subject) -> None:
+    arguments = s.packed(s.inputs)
+    before = copied(arguments)
+    arrays = [(x, x.copy()) for x in _arrays(arguments)]
+    s.run(arguments)
+    if not (where := difference(before, arguments)):
+        return
+    if any(difference(x, was) for x, was in arrays):
+        raise _BrokenError(f"{where} was changed in place; work on a copy.")
+    raise _BrokenError(
+        f"{where} is another array afterwards: the caller's own dict or list was changed; start from "
+        "a copy of it, dict(params) for instance."
+    )
+
+
+def _new(s: _Subject) -> None:
+    arguments = s.packed(s.inputs)
+    result = s.run(arguments)
+    given = _arrays(arguments)
+    try:
+        outputs = s.equation.unpack(result)
+    except (TypeError, ValueError):
+        return  # the result's structure has a row of its own
+    for name, output in zip(s.equation.outputs, outputs, strict=True):
+        shared = isinstance(output, np.ndarray) and any(np.may_share_memory(output, x) for x in given)
+        if shared and name not in s.equation.may_alias:
+            raise _BrokenError(
+                f"{name} shares memory with an input: to change one changes the other.",
+                worth=s.equation.aliased,
+            )
+
+
+def _deterministic(s: _Subject) -> None:
+    first = s.call(s.inputs)
+    before = copied(first)
+    other = tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in s.inputs)
+    with contextlib.suppress(Exception):  # which it may refuse: one-hot rows, say, have a sum of 1
+        s.call(other)
+    if where := difference(before, first, "result"):
+        raise _BrokenError(
+            f"{where} of one call is changed by the next: is it an array or a dict that is kept and used "
+            "again? Make a new one in each call."
+        )
+    if where := difference(before, s.call(s.inputs), "result"):
+        raise _BrokenError(
+            f"{where} differs between two calls with the same inputs (and another call between them): "
+            "is something random, or kept from an earlier call?"
+        )
+
+
+def _silent(s: _Subject) -> None:
+    if warning := s.warning(s.inputs):
+        raise _BrokenError(f"it warned: {warning}.")
+
+
+# --- the values in other circumstances ------------------------------------------------------------
+
+
+def _values(s: _Subject) -> None:
+    given = zip(s.equation.inputs, s.inputs, strict=True)
+    shapes = ", ".join(f"{name} of shape {x.shape}" for name, x in given if isinstance(x, np.ndarray))
+    s.check(s.inputs, f"with {shapes}")
+
+
+def _fortran(x: Array) -> Array:
+    return np.asfortranarray(x) if x.ndim else x  # of a number it makes an array of one
+
+
+def _strided(x: Array) -> Array:
+    return np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x
+
+
+def _read_only(x: Array) -> Array:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+def _layouts(s: _Subject) -> None:
+    for name, layout in (("read-only", _read_only), ("strided", _strided), ("Fortran-ordered", _fortran)):
+        arguments = jax.tree.map(
+            lambda x, layout=layout: layout(x) if isinstance(x, np.ndarray) else x, s.packed(s.inputs)
+        )
+        try:
+            result = s.run(arguments)
+        except Exception as error:
+            raise _BrokenError(f"with {name} inputs it raised {raised_at(error)}.") from None
+        s.agree(result, s.expected, s.inputs, f"with {name} inputs")
+
+
+def _other_dtype(s: _Subject) -> None:
+    double = np.result_type(*(x for x in s.inputs if _is_float(x))) == np.float64
+    dtype = np.dtype(np.float32 if double else np.float64)
+    with np.errstate(over="ignore"):
+        inputs = tuple(x.astype(dtype) if _is_float(x) else x for x in s.inputs)
+    try:
+        s.check(inputs, f"with {dtype} inputs")
+    except _BrokenError as broken:
+        if not broken.values_right:
+            raise
+        # What was asked is right; the other dtype may never be used.
+        raise _BrokenError(
+            f"{broken} np.zeros(shape) and numbers such as np.sqrt(2) are float64: write dtype=x.dtype, "
+            "float(...).",
+            worth=Verdict.NOTE,
+        ) from None
+
+
+def _linear(s: _Subject) -> None:
+    # Powers of 2 scale every rounding error with the result; a dtype of few exponents takes smaller ones.
+    far = 2.0 ** min(40, np.finfo(dtype_of(s.inputs)).maxexp // 3)
+    for factor in (far, 1 / far, -1.0):
+        inputs = tuple(
+            x * x.dtype.type(factor) if i < s.equation.cotangents else x for i, x in enumerate(s.inputs)
+        )
+        outputs = tuple(_scaled(output, factor, s.inputs) for output in s.expected.outputs)
+        expected = replace(s.expected, outputs=outputs)
+        s.agree(s.call(inputs), expected, inputs, f"with {factor:g} times the cotangent")
+
+
+def _scaled(output: Measured, factor: float, inputs: Inputs) -> Measured:
+    limits = np.finfo(dtype_of(inputs))
+    g, sigma = output.reference * factor, output.sigma * abs(factor) + float(limits.tiny)
+    beyond = np.abs(g) > float(limits.max) / 8  # what leads to it may overflow
+    return Measured(g, np.where(beyond, np.inf, sigma), output.overflow or bool(beyond.any()))
+
+
+def _not_finite(s: _Subject) -> None:
+    """Where a gradient depends on the cotangent, one of NaN or infinity must come through. Where a mask
+    makes it 0, both the 0 of np.where and the NaN of a multiplication are right."""
+    for value in (np.nan, np.inf):
+        inputs = tuple(
+            np.full_like(x, value) if i < s.equation.cotangents else x for i, x in enumerate(s.inputs)
+        )
+        try:
+            outputs = s.equation.unpack(s.call(inputs))
+        except Exception:
+            continue  # to refuse it, in whatever way, is not to hide it
+        for name, output, right in zip(s.equation.outputs, outputs, s.expected.outputs, strict=True):
+            if np.any(np.isfinite(np.asarray(output, np.float64)) & (right.reference != 0)):
+                raise _BrokenError(f"a cotangent of {value} gives finite numbers in {name}, which hides it.")
+
+
+def _one(s: _Subject, axes: str, what: Contract) -> None:
+    inputs = []
+    for x, meaning in zip(s.inputs, s.equation.axes, strict=True):
+        row, column = tuple(meaning)
+        x = x[..., :1, :] if row in axes else x
+        inputs.append(x[..., :1] if column in axes else x)
+    single = _Subject(s.equation, s.function, tuple(np.ascontiguousarray(x) for x in inputs))
+    single.check(single.inputs, f"with {what}")
+    _unchanged(single)
+    _new(single)
+
+
+def _elsewhere(s: _Subject, name: str, make: Callable[..., Inputs]) -> None:
+    inputs = make(*s.inputs)
+    s.check(inputs, f"with {name}")
+    if warning := s.warning(inputs):
+        finding = f"with {name} the values are right, and it warned: {warning}."
+        raise _BrokenError(finding, worth=Verdict.NOTE)
+
+
+def _stacks(s: _Subject) -> None:
+    reverse = tuple(
+        np.flip(x, -1) if axes.endswith("m") else x for x, axes in zip(s.inputs, s.equation.axes, strict=True)
+    )
+    pairs = zip(s.inputs, reverse, strict=True)
+    s.check(tuple(np.stack(pair) for pair in pairs), "with a stack of 2 networks")
+
+
+_Ask = Callable[[_Subject], None]
+_ALWAYS: dict[Contract, _Ask] = {
+    Contract.RUNS: _runs,
+    Contract.UNCHANGED: _unchanged,
+    Contract.NEW: _new,
+    Contract.DETERMINISTIC: _deterministic,
+    Contract.SILENT: _silent,
+}
+_OF_RIGHT_VALUES: dict[Contract, _Ask] = {
+    Contract.VALUES: _values,
+    Contract.LAYOUTS: _layouts,
+    Contract.OTHER_DTYPE: _other_dtype,
+}
+_OF_BACKWARDS: dict[Contract, _Ask] = {Contract.LINEAR: _linear, Contract.NOT_FINITE: _not_finite}
+
+
+def _arrays(nested: Value) -> list[Array]:
+    return [x for x in jax.tree.leaves(nested) if isinstance(x, np.ndarray)]
+
+
+def _is_float(x: Value) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def _first_examples(equation: Equation, inputs: Inputs) -> Inputs:
+    if not equation.axes:
+        return inputs
+    return tuple(
+        np.ascontiguousarray(x[..., :EXAMPLES]) if axes.endswith("m") else x
+        for x, axes in zip(inputs, equation.axes, strict=True)
+    )

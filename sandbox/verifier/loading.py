@@ -1,0 +1,72 @@
+"""The user's files: how they are run, and where in them an error was raised."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import textwrap
+import traceback
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+_OURS = Path(__file__).parents[1]
+
+
+def load_file(path: Path) -> ModuleType:
+    """Run a Python file as a module of its own; its folder becomes importable, as that of a script is.
+
+    Raises:
+        ValueError: it is not a Python file, or running it raises or exits.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; give the path of a Python file.")
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ValueError(f"{path} is not a Python file; give the path of a .py file.")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return _run(spec, path)
+
+
+def _run(spec: ModuleSpec, path: Path) -> ModuleType:
+    module = importlib.util.module_from_spec(spec)
+    known = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module  # where dataclasses, for one, look for it
+    try:
+        assert spec.loader is not None
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"running {path} raised {raised_at(error)}; correct the file and check again."
+        ) from error
+    finally:
+        if known is not None:
+            sys.modules[path.stem] = known
+    return module
+
+
+def raised_at(error: BaseException) -> str:
+    """An exception and the last line of the user's code that it passed, in words."""
+    frames = _users(error)
+    where = "" if isinstance(error, SyntaxError) else _where(frames[-1:])  # whose text names the place
+    text = textwrap.shorten(
+        str(error) or (frames[-1].line if frames else None) or "", 200, placeholder=" ..."
+    )
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of the user's code that an exception passed, in words."""
+    return _where(_users(error)[:1])
+
+
+def _users(error: BaseException) -> list[traceback.FrameSummary]:
+    """The lines of the user's code that an exception passed."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    return [f for f in frames if _OURS not in (Path(f.filename).parent, Path(f.filename).parents[1])]
+
+
+def _where(frames: list[traceback.FrameSummary]) -> str:
+    return "".join(f" ({Path(f.filename).name}, line {f.lineno}, in {f.name})" for f in frames)

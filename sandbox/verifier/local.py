@@ -1,0 +1,209 @@
+"""The local check: one function at the inputs that it really received, against its equation."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from sandbox.noise import Measured, Noise, measure
+from sandbox.typing import Array, Function, Inputs, Value
+from sandbox.verifier.compare import Explanation, compare, threshold
+from sandbox.verifier.diagnose import pattern
+from sandbox.verifier.equation import Equation, broadcast, dtype_of
+from sandbox.verifier.oracle import who_is_wrong
+from sandbox.verifier.rows import Cause, OutputRow, Scope, Verdict
+
+_KEPT = 64 << 20  # bytes of answers
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The rows of a call; `kinks` and `unknown` as in the Noise of its equation."""
+
+    rows: tuple[OutputRow, ...]
+    kinks: int = 0
+    unknown: tuple[str, ...] = ()
+
+
+Judge = Callable[[int, Array], Explanation]
+"""Asked about an output k that is wrong and of the right shape: who is, and perhaps why."""
+Candidates = Callable[[int], Iterator[tuple[str, Value]]]
+
+
+class _Answers:
+    """The last answers, as many as fit into `_KEPT` bytes; for several threads."""
+
+    def __init__(self) -> None:
+        self.lock, self.kept, self.bytes = threading.Lock(), OrderedDict[Value, Noise](), 0
+
+    def get(self, key: Value) -> Noise | None:
+        with self.lock:
+            if key in self.kept:
+                self.kept.move_to_end(key)
+            return self.kept.get(key)
+
+    def add(self, key: Value, noise: Noise) -> None:
+        with self.lock:
+            self.bytes += 0 if key in self.kept else _size(noise)
+            self.kept[key] = noise
+            while len(self.kept) > 1 and self.bytes > _KEPT:
+                self.bytes -= _size(self.kept.popitem(last=False)[1])
+
+
+_answers = _Answers()
+
+
+def measured(equation: Equation, inputs: Inputs) -> Noise:
+    """Reference and sigma of the equation's outputs at these inputs.
+
+    The same function is often asked for at the same inputs (a layer, alone and as a part of the network):
+    the last few answers are kept.
+    """
+    arrays, dtype = broadcast(equation, inputs), dtype_of(inputs)
+    key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays))
+    noise = _answers.get(key)
+    if noise is None:
+        noise = measure(equation.reference, *arrays, dtype=dtype)
+        _answers.add(key, noise)
+    if equation.picks:
+        return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
+    return noise
+
+
+def _digest(array: Array) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(array).data).digest() if array.size else b""
+
+
+def _size(noise: Noise) -> int:
+    return sum(output.reference.nbytes + output.sigma.nbytes for output in noise.outputs)
+
+
+def _no_judge(k: int, computed: Array) -> Explanation:
+    return Explanation()
+
+
+def compare_outputs(
+    equation: Equation,
+    result: Value,
+    noise: Noise,
+    inputs: Inputs,
+    *,
+    scope: Scope = Scope.LOCAL,
+    layer: int | None = None,
+    candidates: Candidates | None = None,
+    judge: Judge = _no_judge,
+) -> list[OutputRow]:
+    """A row for each output in the result of a call; one row alone if the result has another structure.
+
+    `candidates(k)` yields explanations for output k, by default those of the equation.
+    """
+    try:
+        outputs = equation.unpack(result)
+    except (TypeError, ValueError) as error:
+        row = OutputRow(equation.function, scope, layer, "result", Verdict.FAIL, str(error), Cause.STRUCTURE)
+        return [row]
+    explain = partial(
+        _explained, equation, inputs, candidates or partial(_candidates, equation, inputs), judge
+    )
+    return [
+        compare(
+            partial(OutputRow, equation.function, scope, layer, name), _in_shape(equation, name, output, of),
+            of, dtype_of(inputs), partial(explain, k),
+        )
+        for k, (name, output, of) in enumerate(zip(equation.outputs, outputs, noise.outputs, strict=True))
+    ]  # fmt: skip
+
+
+def _in_shape(equation: Equation, name: str, output: Value, expected: Measured) -> Value:
+    """A cache holds an array as it was given, which the reference broadcast to the stack."""
+    shape = expected.reference.shape
+    if equation.axes and name in equation.may_alias and np.shape(output) == shape[-np.ndim(output) :]:
+        return np.broadcast_to(output, shape)
+    return output
+
+
+def _explained(
+    equation: Equation, inputs: Inputs, candidates: Candidates, judge: Judge, k: int, computed: Array,
+    expected: Measured,
+) -> Explanation:  # fmt: skip
+    judged = judge(k, computed) if computed.shape == expected.reference.shape else Explanation()
+    if judged.pattern:
+        return judged
+    limit, named = threshold(expected.reference.size), equation.named(inputs)
+    return replace(judged, pattern=pattern(computed, expected, limit, named, partial(candidates, k)))
+
+
+def _candidates(equation: Equation, inputs: Inputs, k: int) -> Iterator[tuple[str, Array]]:
+    right = measured(equation, inputs).outputs
+    for i, name in enumerate(equation.outputs):
+        cached = not {name, equation.outputs[k]}.isdisjoint(equation.may_alias)
+        asked = "is the other cached, or changed in place?" if cached else "are two outputs swapped?"
+        if i != k:
+            yield f"It is what {name} should be: {asked}", right[i].reference
+    for text, wrong in equation.mistakes(*inputs):
+        yield text, measured(equation, wrong).outputs[k].reference
+
+
+def check_local(
+    equation: Equation,
+    inputs: Inputs,
+    result: Value,
+    *,
+    layer: int | None = None,
+    forward: Function | None = None,
+    judge: Judge = _no_judge,
+) -> Compared:
+    """Rows of one call. With `forward`, the tested forward function, a wrong gradient is put to the
+    third oracle, which says whether the backward or the mirror is wrong."""
+    try:
+        noise = measured(equation, inputs)
+    except (TypeError, ValueError):  # what it was handed does not fit its equation: another's fault
+        finding = "the mirror does not take what this function was handed."
+        row = OutputRow(equation.function, Scope.LOCAL, layer, "result", Verdict.NOT_COMPARED, finding)
+        return Compared((row,))
+    primal = equation.forward
+    if forward is not None and primal is not None:
+        judge = partial(_judge, equation, lambda *x: primal.unpack(forward(*primal.pack(*x))), inputs)
+    rows = compare_outputs(equation, result, noise, inputs, layer=layer, judge=judge)
+    return Compared(tuple(rows), noise.kinks, noise.unknown)
+
+
+_JUMP = (
+    "The wrong entries are those where the mirror's gradient jumps: at a kink (abs at 0) or a tie (of a "
+    "maximum) of these very inputs. If yours is right there too, write the mirror with the same choice, or "
+    "give inputs without ties."
+)
+
+
+def _judge(equation: Equation, forward: Function, inputs: Inputs, k: int, computed: Array) -> Explanation:
+    if not equation.axes and _jumps_where_wrong(equation, inputs, k, computed):
+        return Explanation(_JUMP)
+    exact = measured(equation, inputs).outputs[k].reference
+    return Explanation(at_fault=who_is_wrong(equation, forward, inputs, k, computed, exact))
+
+
+def _jumps_where_wrong(equation: Equation, inputs: Inputs, k: int, computed: Array) -> bool:
+    """Whether the reference is another one at inputs that differ by next to nothing, in all entries that
+    are wrong."""
+    rng = np.random.default_rng(0)
+    expected = measured(equation, inputs).outputs[k]
+    error = np.abs(computed.astype(np.float64) - expected.reference)
+    wrong = error > 100 * expected.sigma
+    jumps = np.zeros(wrong.shape, bool)
+    for _ in range(4):
+        near = tuple(_near(x, rng) if i >= equation.cotangents else x for i, x in enumerate(inputs))
+        moved = np.abs(measured(equation, near).outputs[k].reference - expected.reference)
+        jumps |= moved > 1e-3 * error
+    return bool(wrong.any() and np.all(jumps[wrong]))
+
+
+def _near(x: Value, rng: np.random.Generator) -> Value:
+    if np.asarray(x).dtype.kind != "f":
+        return x
+    return x + 1e-6 * np.maximum(np.abs(x), 1e-3) * rng.standard_normal(np.shape(x))

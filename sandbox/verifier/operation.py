@@ -1,0 +1,345 @@
+"""Users' own operations: a forward and a backward written by hand, and a mirror in JAX.
+
+    softplus = Operation(forward, backward, mirror, examples=[(np.linspace(-3, 3, 7),)])
+    report = check_operation(softplus)
+
+Everything that is checked of the exercise's functions is checked of them: each output against the
+mirror in units of sigma, the contracts, and, where backward and mirror disagree, which is wrong.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
+
+import jax
+import numpy as np
+
+from sandbox.typing import Array, Function, Inputs, Value
+from sandbox.verifier.blame import Links, of_forward, random_first
+from sandbox.verifier.compare import Explanation
+from sandbox.verifier.contracts import check_contracts
+from sandbox.verifier.convention import equations, shapes_of_outputs
+from sandbox.verifier.equation import Equation
+from sandbox.verifier.loading import raised_at
+from sandbox.verifier.local import Compared, check_local
+from sandbox.verifier.nested import copied
+from sandbox.verifier.report import Report, merged
+from sandbox.verifier.rows import Cause, OutputRow, Row, Scope, Verdict
+from sandbox.verifier.search import smallest_failure
+
+SEED = 20_240_302  # of the cotangents
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """A differentiable operation, to be checked.
+
+    Attributes:
+        forward: in NumPy. convention "cache": (out, cache) = forward(*inputs), or (out1, out2, cache);
+            convention "inputs": out = forward(*inputs), or (out1, out2).
+        backward: in NumPy: backward(dout, cache) or backward(dout, *inputs), one dout for each output.
+            Returns the gradients of the differentiable inputs of the sum of dout * out: one array, or a
+            tuple in the order of the inputs (None, or nothing, for the others), or a dict with the
+            inputs' names ("x" or "dx").
+        mirror: the forward in JAX, of the same inputs; returns the outputs alone.
+        examples: a sequence of tuples of inputs, or a Hypothesis strategy that draws such tuples.
+        name: by default the forward's, without "_forward".
+        outputs: their names.
+        convention: what the backward is given besides the cotangents.
+        differentiable: names of inputs (as the mirror's signature has them, or the forward's if the
+            mirror's has *args). By default every array of
+            floats; whole numbers, Python numbers, strings and None are passed on as they are.
+        factors: a gradient that is something else than that of the sum of dout * out by convention:
+            {"W": lambda x, W: 1 / len(x)} for a dW that is a mean over examples.
+
+    Raises:
+        TypeError, ValueError: an argument is not of the kinds above.
+    """
+
+    forward: Function
+    backward: Function
+    mirror: Function
+    examples: Value = ()
+    name: str = ""
+    outputs: tuple[str, ...] = ("out",)
+    convention: Literal["cache", "inputs"] = "cache"
+    differentiable: tuple[str, ...] | None = None
+    factors: Mapping[str, Callable[..., float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        if isinstance(self.examples, Iterator):  # which could be gone through once only
+            object.__setattr__(self, "examples", tuple(self.examples))
+        if not self.name:
+            name = getattr(self.forward, "__name__", type(self.forward).__name__)
+            object.__setattr__(self, "name", name.removesuffix("_forward"))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs: the mirror's, or the forward's if the mirror takes *args."""
+        for function in (self.mirror, self.forward):
+            parameters = inspect.signature(function).parameters
+            if not any(p.kind == p.VAR_POSITIONAL for p in parameters.values()):
+                return tuple(parameters)
+        raise ValueError(
+            f"Operation: mirror and forward both take *{next(iter(parameters))}, expected arguments with "
+            "names, by which the gradients are called; write lambda x, W: f(x, W) for one of them."
+        )
+
+    @property
+    def draws(self) -> bool:
+        """Whether its examples are drawn at random."""
+        return not isinstance(self.examples, Iterable) or hasattr(self.examples, "map")
+
+
+def _check_fields(o: Operation) -> None:
+    for part in ("forward", "backward", "mirror"):
+        if not callable(getattr(o, part)):
+            got = type(getattr(o, part)).__name__
+            raise TypeError(f"Operation: {part} is a {got}, expected a function.")
+    if o.convention not in ("cache", "inputs"):
+        raise ValueError(
+            f"Operation: convention is {o.convention!r}, expected 'cache' (backward(dout, cache)) or "
+            "'inputs' (backward(dout, *inputs))."
+        )
+    if not isinstance(o.outputs, tuple) or not o.outputs:
+        raise TypeError(f"Operation: outputs is {o.outputs!r}, expected a tuple of names, ('out',).")
+    if isinstance(o.differentiable, str):
+        raise TypeError(
+            f"Operation: differentiable is {o.differentiable!r}, expected a tuple of names; write "
+            f"({o.differentiable!r},) for a single one."
+        )
+    if not isinstance(o.factors, Mapping) or not all(map(callable, o.factors.values())):
+        raise TypeError(
+            f"Operation: factors is {o.factors!r}, expected a dict of functions of the inputs, "
+            "{'W': lambda x, W: 1 / len(x)} for instance."
+        )
+    if unknown := {*(o.differentiable or ()), *o.factors} - set(o.inputs):
+        raise ValueError(
+            f"Operation: {', '.join(sorted(unknown))} is not an input; the mirror's inputs are "
+            f"{', '.join(o.inputs)}."
+        )
+
+
+def operations_of(names: Mapping[str, Value]) -> dict[str, Operation]:
+    """The operations under these names (of a module, say), but for those whose name begins with "wrong" or
+    "_". One made of lambdas is called by its name here."""
+    return {
+        name: replace(value, name=name) if value.name.startswith("<") else value
+        for name, value in names.items()
+        if isinstance(value, Operation) and not name.startswith(("wrong", "_"))
+    }
+
+
+def check_operation(
+    operation: Operation, *inputs: Value, contracts: bool = True, cases: int | None = None
+) -> Report:
+    """Check an operation at the given inputs, or else at its examples.
+
+    Drawn examples are random and at most `cases` (25); a failing case is shrunk to the smallest that
+    fails, which the report shows, and kept in Hypothesis's database (.hypothesis) to be tried first
+    next time.
+
+    Raises:
+        TypeError, ValueError: the inputs do not fit, or the mirror cannot be evaluated at them. An
+            error in the forward or the backward is a finding.
+    """
+    if not isinstance(operation, Operation):
+        raise TypeError(f"operation is a {type(operation).__name__}, expected a sandbox.Operation.")
+    if inputs:
+        return _check_case(operation, inputs, contracts)
+    if not operation.draws:
+        return _check_examples(operation, contracts)
+    return smallest_failure(
+        operation.examples,
+        lambda case: _check_case(operation, case, contracts),
+        name=operation.name,
+        describe=lambda case: _described(operation, case),
+        cases=cases,
+    )
+
+
+def _check_examples(operation: Operation, contracts: bool) -> Report:
+    examples = list(operation.examples)
+    if not examples:
+        raise ValueError(
+            f"{operation.name}: there are no inputs and no examples; give "
+            "check_operation(operation, *inputs) or Operation(examples=...)."
+        )
+    reports = [_check_case(operation, case, contracts and i == 0) for i, case in enumerate(examples)]
+    failing = next((i for i, report in enumerate(reports) if report.failures()), None)
+    if failing is None or len(reports) == 1:
+        return merged(reports)
+    words = f"number {failing + 1} of {len(reports)}: {_described(operation, examples[failing])}"
+    return replace(merged(reports), example=words)
+
+
+def _described(operation: Operation, case: Inputs) -> str:
+    with np.printoptions(threshold=20, precision=6):
+        return ", ".join(f"{n} = {x!r}" for n, x in zip(operation.inputs, case, strict=False))
+
+
+# --- one case -------------------------------------------------------------------------------------
+
+
+def _check_case(operation: Operation, inputs: Value, contracts: bool) -> Report:
+    inputs, differentiable = _accepted(operation, inputs)
+    arrays = tuple(
+        i for i, (n, x) in enumerate(zip(operation.inputs, inputs, strict=False))
+        if n in differentiable or isinstance(x, np.ndarray | np.generic)
+    )  # fmt: skip
+    constants = tuple((i, type(x), x) for i, x in enumerate(inputs) if i not in arrays)
+    given = tuple(np.asarray(inputs[i]) for i in arrays)
+    forward, backward = equations(operation, arrays, constants, differentiable)
+    both = (*_cotangents(shapes_of_outputs(operation, forward, backward, given), given), *given)
+    made, failure = _made(forward, operation.forward, given)
+    if failure:
+        return Report((failure,))
+    gradients, failure = _made(backward, operation.backward, both)
+    of_backward = Compared((failure,)) if failure else (
+        check_local(backward, both, gradients, forward=operation.forward)
+    )  # fmt: skip
+    fault = of_forward(of_backward.rows)
+    of_values = check_local(forward, given, made, judge=lambda k, computed: Explanation(at_fault=fault))
+    rows: list[Row] = [*of_values.rows, *of_backward.rows]
+    rows += () if failure else _not_checked(operation, backward.function, gradients, inputs)
+    if contracts:
+        failed = {row.function for row in rows if row.verdict is Verdict.FAIL}
+        of_each = ((forward, operation.forward, given), (backward, operation.backward, both))
+        for equation, function, flat in of_each:
+            right = equation.function not in failed
+            rows += check_contracts(equation, function, flat, stacks=None, right=right)
+    return Report(
+        random_first(rows), of_values.kinks + of_backward.kinks,
+        tuple(sorted({*of_values.unknown, *of_backward.unknown})),
+        links=Links(fed=frozenset({(forward.function, backward.function)})),
+    )  # fmt: skip
+
+
+def _cotangents(shapes: Iterable[tuple[int, ...]], given: Inputs) -> Iterator[Array]:
+    rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
+    dtype = np.result_type(*(x for x in given if x.dtype.kind == "f"))
+    return (np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes)
+
+
+def _made(equation: Equation, function: Function, inputs: Inputs) -> tuple[Value, OutputRow | None]:
+    """What the function returns; or the row of an exception, or of a forward's result that is none."""
+    row = partial(OutputRow, equation.function, Scope.LOCAL, None, "result", Verdict.FAIL)
+    try:
+        with np.errstate(all="ignore"):
+            result = function(*copied(equation.pack(*inputs)))
+    except (Exception, SystemExit) as error:  # whatever the tested code raises
+        return None, row(f"it raised {raised_at(error)}.", Cause.EXCEPTION)
+    if not equation.cotangents:
+        try:
+            equation.unpack(result)
+        except (TypeError, ValueError) as error:
+            return None, row(str(error), Cause.STRUCTURE)
+    return result, None
+
+
+def _not_checked(operation: Operation, function: str, returned: Value, inputs: Inputs) -> Iterator[OutputRow]:
+    """Notes: the gradients by Python's floats, which the backward returned and nobody looks at."""
+    if isinstance(returned, Mapping):
+        gradients = [returned.get(f"d{name}", returned.get(name)) for name in operation.inputs]
+    else:
+        gradients = list(returned) if isinstance(returned, tuple | list) else []
+    if len(gradients) < len(inputs):
+        return
+    for name, x, gradient in zip(operation.inputs, inputs, gradients, strict=False):
+        if type(x) is float and gradient is not None:
+            finding = (
+                f"it is not checked, because {name} is a float of Python; give np.asarray({x}) to check it."
+            )
+            yield OutputRow(function, Scope.LOCAL, None, f"d{name}", Verdict.NOTE, finding)
+
+
+# --- what is accepted as inputs -------------------------------------------------------------------
+
+
+def _accepted(operation: Operation, inputs: Value) -> tuple[Inputs, tuple[str, ...]]:
+    """The inputs as arrays and constants, and the names of those that are differentiated.
+
+    Raises:
+        TypeError, ValueError: they do not fit the operation.
+    """
+    _check_count(operation, inputs)
+    names = operation.inputs
+    inputs = tuple(_checked(operation, name, x) for name, x in zip(names, inputs, strict=False))
+    given = dict(zip(names, inputs, strict=False))
+    differentiable = operation.differentiable
+    if differentiable is None:
+        differentiable = tuple(n for n, x in given.items() if _is_float_array(x))
+    if not differentiable:
+        kinds = ", ".join(f"{n} is a {_kind(x)}" for n, x in given.items())
+        raise ValueError(
+            f"{operation.name}: no input is a NumPy array of floats ({kinds}); convert them with "
+            "np.asarray(x, float), or name what is differentiated with Operation(differentiable=...)."
+        )
+    for name, x in given.items():
+        if name in differentiable and np.asarray(x).dtype.kind != "f":
+            raise TypeError(
+                f"{operation.name}: {name} is a {_kind(x)} and is to be differentiated, expected floats; "
+                f"give np.asarray({name}, float)."
+            )
+    return inputs, differentiable
+
+
+def _check_count(operation: Operation, inputs: Value) -> None:
+    names = operation.inputs
+    if not isinstance(inputs, tuple | list):
+        raise TypeError(
+            f"{operation.name}: an example is a {type(inputs).__name__}, expected a tuple of inputs; write "
+            "(x,) for a single one."
+        )
+    if len(inputs) > len(names):
+        raise ValueError(
+            f"{operation.name}: {len(inputs)} inputs, expected at most {len(names)}: {', '.join(names)}."
+        )
+    try:
+        inspect.signature(operation.mirror).bind(*inputs)
+    except TypeError as error:
+        raise TypeError(
+            f"{operation.name}: {len(inputs)} inputs, expected {', '.join(names)}: {error}."
+        ) from None
+
+
+def _checked(operation: Operation, name: str, x: Value) -> Value:
+    """An input as it is given to the forward: arrays are NumPy's.
+
+    Raises:
+        TypeError: an array of something else than real numbers of at most double precision, or arrays in
+            a list or a dict, by which nothing would be differentiated.
+        ValueError: NaN, with which nothing can be compared.
+    """
+    x = np.asarray(x) if isinstance(x, jax.Array) else x
+    if isinstance(x, np.ndarray | np.generic) and (
+        x.dtype.kind not in "fiub" or (x.dtype.kind == "f" and x.dtype.itemsize > 8)
+    ):
+        raise TypeError(
+            f"{operation.name}: {name} has dtype {x.dtype}, expected float64, float32, float16, whole "
+            "numbers or booleans; give the real and the imaginary part of complex numbers as two inputs."
+        )
+    arrays = (np.ndarray, jax.Array)
+    if isinstance(x, dict | list | tuple) and any(isinstance(leaf, arrays) for leaf in jax.tree.leaves(x)):
+        raise TypeError(
+            f"{operation.name}: {name} is a {type(x).__name__} that holds arrays, expected each array as an "
+            "input of its own, by which the gradient is checked; unpack it in a small function around yours."
+        )
+    if _is_float_array(x) and np.isnan(x).any():
+        raise ValueError(
+            f"{operation.name}: {name} holds NaN, with which nothing can be compared; give numbers."
+        )
+    return x
+
+
+def _kind(x: Value) -> str:
+    return f"{x.dtype} array" if isinstance(x, np.ndarray | np.generic) else type(x).__name__
+
+
+def _is_float_array(x: Value) -> bool:
+    return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"

@@ -1,0 +1,224 @@
+"""What each tested function really received and returned, and which call it was made from.
+
+During a check the names of a family of functions, in the family's own modules and in those of the tested
+functions, are bound to dispatchers, so that a call from one function to another is seen with its arguments
+as they were. A dispatcher asks who is checking in its own thread: all other threads, and all code after the
+check, get the function itself. Inside a replacement its own name means the original: a replacement may call
+what it replaces.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from sandbox.typing import Function, Inputs, Value
+from sandbox.verifier.loading import first_line, raised_at
+from sandbox.verifier.nested import copied, difference
+
+Place: TypeAlias = tuple[dict[str, Value], str, str]
+"""A namespace, a key in it, and the name of the family's function that is called by it."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Functions that call each other by their names.
+
+    Attributes:
+        functions: the originals, inner ones before those that call them.
+        places: where the originals find each other.
+    """
+
+    functions: Mapping[str, Function]
+    places: tuple[Place, ...]
+
+
+@dataclass(eq=False)
+class Call:
+    """One call: arguments as they were before it, result as it was after it.
+
+    Attributes:
+        parent: the call during which this one was made.
+        mutated: what of the arguments the call changed, in words; "" for nothing.
+        options: its keyword-only arguments, of those that the original takes.
+        error: "" or the exception and its place, in words.
+        line: "" or the line of the called function at which it was raised, by itself or by what it called.
+        layer: filled in by the check.
+        fed_by: the calls whose results the check itself handed to this one.
+    """
+
+    function: str
+    arguments: Inputs
+    parent: Call | None
+    options: Mapping[str, Value] = field(default_factory=dict)
+    result: Value = None
+    mutated: str = ""
+    error: str = ""
+    line: str = ""
+    finished: bool = False
+    layer: int | None = None
+    children: list[Call] = field(default_factory=list)
+    fed_by: tuple[Call, ...] = ()
+
+
+class Recorder:
+    """The calls of one check, in the order in which they began."""
+
+    def __init__(self, tested: Mapping[str, Function], family: Family) -> None:
+        self.tested, self.family = tested, family
+        self.calls: list[Call] = []
+        self._stack: list[Call] = []
+        self._inside: set[str] = set()
+
+    @contextmanager
+    def bound(self) -> Iterator[dict[str, Function]]:
+        """While this lasts calls of this thread are recorded; gives the whole set of functions to call."""
+        places = [*self.family.places, *self._places_of_the_tested()]
+        _install(places)
+        token = _recorder.set(self)
+        try:
+            yield {name: functools.partial(self.call, name, f) for name, f in self.family.functions.items()}
+        finally:
+            _recorder.reset(token)
+            _remove(places)
+
+    def _places_of_the_tested(self) -> Iterator[Place]:
+        """The names of the family in the modules of the tested functions."""
+        known = {id(namespace) for namespace, _, _ in self.family.places}
+        for function in self.tested.values():
+            own = getattr(inspect.unwrap(function), "__globals__", None)
+            if own is not None and id(own) not in known:
+                known.add(id(own))
+                yield from ((own, name, name) for name in self.family.functions if callable(own.get(name)))
+
+    def call(self, name: str, original: Function, *args: Value, **kwargs: Value) -> Value:
+        """Call what is tested under this name, or else the original, and keep what it got and gave."""
+        if name in self._inside:
+            return original(*args, **kwargs)
+        target = self.tested.get(name, original)
+        # Further arguments, of a function of the user's own signature, are passed on and not looked at.
+        arity, keywords = _signature(self.family.functions[name])
+        arguments = _positional(target, args, kwargs)[:arity]
+        options = {key: value for key, value in kwargs.items() if key in keywords}
+        return self._recorded(name, functools.partial(target, *args, **kwargs), arguments, options)
+
+    def _recorded(
+        self, name: str, function: Callable[[], Value], arguments: Inputs, options: dict[str, Value]
+    ) -> Value:
+        parent = self._stack[-1] if self._stack else None
+        call = Call(name, copied(arguments), parent, options)
+        self.calls.append(call)
+        if parent is not None:
+            parent.children.append(call)
+        self._stack.append(call)
+        self._inside.add(name)
+        try:
+            with own_warnings():  # the contracts ask for them
+                result = function()
+            call.result, call.finished = copied(result), True
+            return result
+        except (Exception, SystemExit) as error:
+            call.error, call.line = raised_at(error), first_line(error)
+            raise
+        finally:
+            self._inside.discard(name)
+            self._stack.pop()
+            call.mutated = difference(call.arguments, arguments)
+
+
+@functools.lru_cache(maxsize=256)
+def _signature(function: Function) -> tuple[int, frozenset[str]]:
+    """The number of positional arguments, and the names of those by keyword only."""
+    parameters = inspect.signature(function).parameters.values()
+    keywords = frozenset(p.name for p in parameters if p.kind == p.KEYWORD_ONLY)
+    return len(parameters) - len(keywords), keywords
+
+
+def _positional(function: Function, args: Inputs, kwargs: dict[str, Value]) -> Inputs:
+    """The arguments in the order of the signature, so that recorded calls read alike."""
+    if not kwargs:
+        return args
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:  # the call will say so
+        return args
+    return (*bound.args, *bound.kwargs.values())
+
+
+# --- dispatchers ----------------------------------------------------------------------------------
+
+_recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+_lock = threading.Lock()
+_installed: dict[tuple[int, str], tuple[Function, int]] = {}
+"""By namespace and key: the original, and how many checks have bound it."""
+
+
+def _install(places: list[Place]) -> None:
+    with _lock:
+        for namespace, key, name in places:
+            original, count = _installed.get((id(namespace), key), (namespace[key], 0))
+            _installed[id(namespace), key] = original, count + 1
+            if not count:
+                namespace[key] = _dispatcher(name, original)
+
+
+def _remove(places: list[Place]) -> None:
+    with _lock:
+        for namespace, key, _ in places:
+            original, count = _installed.pop((id(namespace), key))
+            if count > 1:
+                _installed[id(namespace), key] = original, count - 1
+            else:
+                namespace[key] = original
+
+
+def _dispatcher(name: str, original: Function) -> Function:
+    @functools.wraps(original)
+    def dispatched(*args: Value, **kwargs: Value) -> Value:
+        recorder = _recorder.get()
+        if recorder is None:
+            return original(*args, **kwargs)
+        return recorder.call(name, original, *args, **kwargs)
+
+    return dispatched
+
+
+# --- warnings -------------------------------------------------------------------------------------
+
+_warnings_lock = threading.RLock()
+
+
+@contextmanager
+def own_warnings() -> Iterator[list[str]]:
+    """The texts of the warnings that this thread gives; other threads' go where they went. Of the
+    floating-point unit: as `np.errstate` says."""
+    caught: list[str] = []
+    thread = threading.get_ident()
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        others: Callable[..., None] = warnings.showwarning
+
+        def show(message: Warning | str, *where: Value, **options: Value) -> None:
+            if threading.get_ident() == thread:
+                caught.append(str(message))
+            else:
+                others(message, *where, **options)
+
+        warnings.showwarning = show
+        yield caught
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Neither warnings nor those of the floating-point unit are shown."""
+    with own_warnings(), np.errstate(all="ignore"):
+        yield

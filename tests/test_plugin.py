@@ -1,0 +1,53 @@
+"""Claims about the fixture `gradcheck` in a project of one's own."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.mark.parametrize("folder", ["sandbox", "experiments"])
+def test_a_folder_of_our_name_breaks_neither_pytest_nor_imports(
+    pytester: pytest.Pytester, folder: str
+) -> None:
+    package = pytester.mkpydir(folder)
+    (package / "mine.py").write_text("VALUE = 3\n")
+    pytester.makepyfile(f"from {folder}.mine import VALUE\n\ndef test_own():\n    assert VALUE == 3\n")
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_gradcheck_says_which_folder_hides_the_package(pytester: pytest.Pytester) -> None:
+    pytester.mkpydir("sandbox")
+    pytester.makepyfile("def test_gradients(gradcheck):\n    gradcheck(None)\n")
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["gradcheck: */sandbox hides the package sandbox of autodiff-sandbox; rename*"]
+    )
+
+
+def test_the_option_of_the_suite_is_for_what_is_drawn(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import numpy as np
+from hypothesis import strategies as st
+from sandbox import Operation
+
+def operation(examples):
+    return Operation(lambda x: (x * x, x), lambda dout, x: 2 * x * dout, lambda x: x * x, examples)
+
+def relu_backward(dA, Z):
+    return np.where(Z > 0, dA, 0)
+
+def test_drawn(gradcheck):
+    assert gradcheck(operation(st.tuples(st.floats(1, 2).map(np.asarray)))).cases == 3
+
+def test_given(gradcheck):
+    gradcheck(operation([(np.ones(2),)]))
+
+def test_functions(gradcheck):
+    assert gradcheck({"relu_backward": relu_backward}).cases == 3
+"""
+    )
+    pytester.runpytest_subprocess("--gradcheck-cases", "3").assert_outcomes(passed=3)

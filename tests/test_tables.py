@@ -1,0 +1,74 @@
+"""Claims about the tables of activations and costs: every entry has its equation, and is verified in use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sandbox
+from sandbox.network import mirror
+from sandbox.network.activations import ACTIVATIONS
+from sandbox.network.costs import COSTS
+from sandbox.network.functions import FUNCTIONS
+
+DTYPES = ["float64", "float32"]
+
+
+def test_every_entry_has_an_equation_of_its_name_and_every_function_too() -> None:
+    equations = {name for name, value in vars(mirror).items() if callable(value)}
+    assert equations >= {*ACTIVATIONS, *COSTS}
+    backward = {"sigmoid_backward", "relu_backward", "compute_cost"}  # one equation serves all of the table
+    assert equations >= {*FUNCTIONS} - backward
+    assert [a.name for a in ACTIVATIONS.values()] == [*ACTIVATIONS]
+    assert [c.name for c in COSTS.values()] == [*COSTS]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("cost", COSTS)
+def test_every_network_of_the_tables_is_verified(activation: str, cost: str, dtype: str) -> None:
+    report = sandbox.check(activation=activation, cost=cost, dtype=dtype, depth=4, width=5, examples=20)
+    assert report, str(report)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_derivative_that_is_off_is_caught(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = ACTIVATIONS[activation].backward
+    monkeypatch.setitem(vars(ACTIVATIONS[activation]), "backward", lambda dA, Z: right(dA, Z) * (1 + 1e-10))
+    report = sandbox.check(activation=activation)
+    assert report.findings[0].row.function in (f"{activation}_backward", "linear_activation_backward")
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_gradient_of_a_cost_that_is_off_is_caught(cost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = COSTS[cost].backward
+    wrong = replace(COSTS[cost], backward=lambda AL, Y: right(AL, Y) * (1 + 1e-10), through_sigmoid=None)
+    monkeypatch.setitem(COSTS, cost, wrong)
+    assert sandbox.check(cost=cost).findings[0].row.function == "L_model_backward"
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_cost_of_logits_is_the_cost(cost: str) -> None:
+    rng = np.random.default_rng(0)
+    ZL, Y = rng.standard_normal((1, 9)), rng.random((1, 9))
+    AL, _ = sandbox.sigmoid(ZL)
+    of_logits = sandbox.compute_cost_from_logits(ZL, Y, cost=cost)
+    # A sum of 9 terms of order 1, each of a few roundings.
+    assert abs(of_logits - sandbox.compute_cost(AL, Y, cost=cost)) <= 64 * np.finfo(float).eps
+
+
+def test_functions_of_a_users_own_are_checked_with_the_activation_that_they_have() -> None:
+    """Without the keyword, as a notebook's functions for one kind of network have it."""
+
+    def L_model_forward(X: Any, parameters: Any) -> Any:
+        return sandbox.L_model_forward(X, parameters, activation="sigmoid")
+
+    def L_model_backward(AL: Any, Y: Any, caches: Any) -> Any:
+        return sandbox.L_model_backward(AL, Y, caches, activation="sigmoid")
+
+    own = {"L_model_forward": L_model_forward, "L_model_backward": L_model_backward}
+    assert sandbox.check(own, activation="sigmoid")
+    assert not sandbox.check(own)

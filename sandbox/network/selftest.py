@@ -1,6 +1,6 @@
 """The checker's own test: wrong implementations are caught and rightly blamed, right ones pass.
 
-Each implementation of `sandbox.catalogue` takes its functions' place in the network, which is then
+Each implementation of `sandbox.network.catalogue` takes its functions' place in the network, which is then
 checked as a user's would be, on networks with some Z exactly 0 whose output saturates more and more, until
 something is found.
 """

@@ -1,16 +1,15 @@
-"""One entry of the catalogue, how entries are collected, and what they share."""
+"""One entry of the catalogue, how entries are written down, and what they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
-from sandbox.typing import Array
-
-Function = Callable[..., Any]
+from sandbox.typing import Array, Function
 
 
 @dataclass(frozen=True)
@@ -32,19 +31,14 @@ class Implementation:
     mistake: str = ""
 
 
-def collected(
-    catalogue: list[Implementation], *, wrong: bool
-) -> Callable[..., Callable[[Function], Function]]:
-    """A decorator that enters a function into the catalogue under its own name."""
+def wrong(replaces: str, **rows: tuple[str, Function]) -> tuple[Implementation, ...]:
+    """A table of mistakes in one function: name=(the mistake, what is computed)."""
+    return tuple(Implementation(name, replaces, f, True, mistake) for name, (mistake, f) in rows.items())
 
-    def enter(replaces: str, mistake: str = "") -> Callable[[Function], Function]:
-        def entered(function: Function) -> Function:
-            catalogue.append(Implementation(function.__name__, replaces, function, wrong, mistake))
-            return function
 
-        return entered
-
-    return enter
+def right(replaces: str, **rows: Function) -> tuple[Implementation, ...]:
+    """A table of other ways to write one function: name=what is computed."""
+    return tuple(Implementation(name, replaces, f, False) for name, f in rows.items())
 
 
 def transposed(x: Array) -> Array:
@@ -52,8 +46,34 @@ def transposed(x: Array) -> Array:
     return np.swapaxes(x, -1, -2)
 
 
+def written(x: Array, where: Any, value: Any) -> Array:
+    """x itself, after x[where] = value."""
+    x[where] = value
+    return x
+
+
 def layer_gradients(dZ: Array, cache: Any) -> Any:
-    """What `linear_backward` should return, written once more: for one of them to be spoiled."""
+    """What `linear_backward` should return, written once more."""
     A_prev, W, _ = cache
     m = dZ.shape[-1]
     return transposed(W) @ dZ, dZ @ transposed(A_prev) / m, np.sum(dZ, axis=-1, keepdims=True) / m
+
+
+def gradients(**formulas: Function) -> Function:
+    """A `linear_backward` with formulas of its own for some of dA_prev, dW and db.
+
+    Each is a function of what its arguments name: dZ, A_prev, W, m, or one of the right gradients.
+    """
+
+    def linear_backward(dZ: Any, cache: Any) -> Any:
+        right = dict(zip(("dA_prev", "dW", "db"), layer_gradients(dZ, cache), strict=True))
+        known = right | {"dZ": dZ, "A_prev": cache[0], "W": cache[1], "m": dZ.shape[-1]}
+        own = {name: f(**{x: known[x] for x in signature(f).parameters}) for name, f in formulas.items()}
+        return tuple((right | own).values())
+
+    return linear_backward
+
+
+def of_layer(l: int, gradients: Iterable[Array]) -> dict[str, Array]:
+    """The gradients of layer l by their keys."""
+    return dict(zip((f"dA{l - 1}", f"dW{l}", f"db{l}"), gradients, strict=True))

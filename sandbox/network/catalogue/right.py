@@ -1,6 +1,7 @@
 """Right implementations, written differently: none may raise a false alarm.
 
-Some take stacks of networks; some are in the exercise's style, for one network, which gets a note.
+A row is name=the function. Some take stacks of networks; some are in the exercise's style, for one network,
+which gets a note.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ import numpy as np
 from scipy.special import expit
 
 from sandbox.network import linear_activation_backward, linear_backward
-from sandbox.network.catalogue.implementation import Implementation, collected, layer_gradients, transposed
+from sandbox.network.catalogue.implementation import (
+    gradients,
+    layer_gradients,
+    of_layer,
+    right,
+    transposed,
+    written,
+)
 from sandbox.typing import Array
 
-_RIGHT: list[Implementation] = []
-right = collected(_RIGHT, wrong=False)
+# --- linear_backward ------------------------------------------------------------------------------
 
 
-@right("linear_backward")
 def in_the_exercises_style(dZ: Any, cache: Any) -> Any:
     A_prev, W, _ = cache
     m = A_prev.shape[1]
@@ -27,15 +33,6 @@ def in_the_exercises_style(dZ: Any, cache: Any) -> Any:
     return np.dot(W.T, dZ), dW, db
 
 
-@right("linear_backward")
-def by_einsum(dZ: Any, cache: Any) -> Any:
-    A_prev, W, _ = cache
-    m = dZ.shape[-1]
-    dW = np.einsum("...im,...jm->...ij", dZ, A_prev) / m
-    return np.einsum("...ij,...im->...jm", W, dZ), dW, np.einsum("...im->...i", dZ)[..., None] / m
-
-
-@right("linear_backward")
 def by_a_loop_over_examples(dZ: Any, cache: Any) -> Any:
     A_prev, W, b = cache
     m = dZ.shape[1]
@@ -48,119 +45,61 @@ def by_a_loop_over_examples(dZ: Any, cache: Any) -> Any:
     return dA_prev, dW, db
 
 
-@right("linear_backward")
 def examples_in_reverse_order(dZ: Any, cache: Any) -> Any:
     dA_prev, dW, db = layer_gradients(dZ[..., ::-1], (cache[0][..., ::-1], *cache[1:]))
     return dA_prev[..., ::-1], dW, db
 
 
-@right("linear_backward")
-def in_blocks_of_examples(dZ: Any, cache: Any) -> Any:
-    A_prev, W, _ = cache
-    m = dZ.shape[-1]
-    blocks = [slice(i, i + 3) for i in range(0, m, 3)]
-    dW = sum(dZ[..., s] @ transposed(A_prev[..., s]) for s in blocks) / m
-    db = sum(np.sum(dZ[..., s], axis=-1, keepdims=True) for s in blocks) / m
-    return np.concatenate([transposed(W) @ dZ[..., s] for s in blocks], axis=-1), dW, db
+def blocks(x: Array) -> list[Array]:
+    """x in blocks of at most three examples."""
+    return [x[..., i : i + 3] for i in range(0, x.shape[-1], 3)]
 
 
-@right("linear_backward")
-def accumulated_in_float64(dZ: Any, cache: Any) -> Any:
-    gradients = layer_gradients(dZ.astype(np.float64), tuple(x.astype(np.float64) for x in cache))
-    return tuple(g.astype(dZ.dtype) for g in gradients)
-
-
-@right("linear_backward")
-def db_as_a_product_with_ones(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = layer_gradients(dZ, cache)
-    m = dZ.shape[-1]
-    return dA_prev, dW, dZ @ np.full((m, 1), 1 / m, dZ.dtype)
-
-
-@right("linear_backward")
-def db_as_a_mean(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = layer_gradients(dZ, cache)
-    return dA_prev, dW, np.mean(dZ, axis=-1, keepdims=True)
-
-
-@right("linear_backward")
-def dZ_scaled_first_on_a_copy(dZ: Any, cache: Any) -> Any:
-    scaled = dZ / dZ.shape[-1]
-    return transposed(cache[1]) @ dZ, scaled @ transposed(cache[0]), np.sum(scaled, axis=-1, keepdims=True)
-
-
-@right("linear_backward")
 def fortran_ordered_and_read_only(dZ: Any, cache: Any) -> Any:
-    gradients = tuple(np.asfortranarray(g) for g in layer_gradients(dZ, cache))
-    for g in gradients:
+    laid_out = tuple(np.asfortranarray(g) for g in layer_gradients(dZ, cache))
+    for g in laid_out:
         g.flags.writeable = False
-    return gradients
+    return laid_out
 
 
-@right("linear_backward")
-def dW_as_the_transpose_of_A_dZ(dZ: Any, cache: Any) -> Any:
-    dA_prev, _, db = layer_gradients(dZ, cache)
-    return [dA_prev, transposed(cache[0] @ transposed(dZ)) * (1 / dZ.shape[-1]), db]
+RIGHT = right("linear_backward",
+    in_the_exercises_style=in_the_exercises_style,
+    by_einsum=gradients(
+        dA_prev=lambda W, dZ: np.einsum("...ij,...im->...jm", W, dZ),
+        dW=lambda dZ, A_prev, m: np.einsum("...im,...jm->...ij", dZ, A_prev) / m,
+        db=lambda dZ, m: np.einsum("...im->...i", dZ)[..., None] / m),
+    by_a_loop_over_examples=by_a_loop_over_examples,
+    examples_in_reverse_order=examples_in_reverse_order,
+    in_blocks_of_examples=gradients(
+        dA_prev=lambda W, dZ: np.concatenate([transposed(W) @ dz for dz in blocks(dZ)], axis=-1),
+        dW=lambda dZ, A_prev, m: sum(map(np.matmul, blocks(dZ), map(transposed, blocks(A_prev)))) / m,
+        db=lambda dZ, m: sum(np.sum(dz, axis=-1, keepdims=True) for dz in blocks(dZ)) / m),
+    accumulated_in_float64=lambda dZ, cache: tuple(
+        g.astype(dZ.dtype) for g in layer_gradients(dZ.astype(float), [x.astype(float) for x in cache])),
+    db_as_a_product_with_ones=gradients(db=lambda dZ, m: dZ @ np.full((m, 1), 1 / m, dZ.dtype)),
+    db_as_a_mean=gradients(db=lambda dZ: np.mean(dZ, axis=-1, keepdims=True)),
+    dZ_scaled_first_on_a_copy=gradients(
+        dW=lambda dZ, A_prev, m: (dZ / m) @ transposed(A_prev),
+        db=lambda dZ, m: np.sum(dZ / m, axis=-1, keepdims=True)),
+    fortran_ordered_and_read_only=fortran_ordered_and_read_only,
+    dW_as_the_transpose_of_A_dZ=lambda dZ, cache: list(
+        gradients(dW=lambda A_prev, dZ, m: transposed(A_prev @ transposed(dZ)) * (1 / m))(dZ, cache)),
+)  # fmt: skip
 
 
-@right("relu_backward")
-def relu_masked_by_multiplication(dA: Any, Z: Any) -> Any:
-    return dA * (Z > 0)
+# --- the other backward functions -----------------------------------------------------------------
 
 
-@right("relu_backward")
-def relu_copied_and_masked(dA: Any, Z: Any) -> Any:
-    dZ = np.array(dA, copy=True)
-    dZ[Z <= 0] = 0
-    return dZ
-
-
-@right("relu_backward")
-def relu_by_heaviside(dA: Any, Z: Any) -> Any:
-    return dA * np.heaviside(Z, np.zeros((), Z.dtype))
-
-
-@right("sigmoid_backward")
-def sigmoid_in_the_exercises_style(dA: Any, Z: Any) -> Any:
-    s = 1 / (1 + np.exp(-Z))
-    return dA * s * (1 - s)
-
-
-@right("sigmoid_backward")
-def sigmoid_from_the_exponential(dA: Any, Z: Any) -> Any:
-    e = np.exp(-np.abs(Z))
-    return dA * e / (1 + e) ** 2
-
-
-@right("sigmoid_backward")
-def sigmoid_by_cosh(dA: Any, Z: Any) -> Any:
-    return (
-        dA / (2 * np.cosh(np.clip(Z, -80, 80) / 2)) ** 2
-        if dA.dtype != np.float64
-        else dA * expit(Z) * expit(-Z)
-    )
-
-
-@right("linear_activation_backward")
-def activation_inlined(dA: Any, cache: Any, activation: Any) -> Any:
-    linear_cache, Z = cache
-    dZ = dA * (Z > 0) if activation == "relu" else dA * expit(Z) * expit(-Z)
-    return layer_gradients(dZ, linear_cache)
-
-
-@right("L_model_backward")
 def output_fused(AL: Any, Y: Any, caches: Any) -> Any:
     grads: dict[str, Array] = {}
     dZ = AL - Y
     for l in range(len(caches), 0, -1):
-        dA_prev, dW, db = linear_backward(dZ, caches[l - 1][0])
-        grads |= {f"dA{l - 1}": dA_prev, f"dW{l}": dW, f"db{l}": db}
+        grads |= of_layer(l, linear_backward(dZ, caches[l - 1][0]))
         if l > 1:
-            dZ = np.where(caches[l - 2][1] > 0, dA_prev, 0)
+            dZ = np.where(caches[l - 2][1] > 0, grads[f"dA{l - 1}"], 0)
     return grads
 
 
-@right("L_model_backward")
 def all_inline(AL: Any, Y: Any, caches: Any) -> Any:
     grads: dict[str, Array] = {}
     dZ, m = AL - Y, Y.shape[-1]
@@ -174,56 +113,44 @@ def all_inline(AL: Any, Y: Any, caches: Any) -> Any:
     return grads
 
 
-@right("L_model_backward")
 def with_more_keys(AL: Any, Y: Any, caches: Any) -> Any:
     grads: dict[str, Array] = {"dZ_output": AL - Y}
     L = len(caches)
-    dA, dW, db = linear_backward(AL - Y, caches[-1][0])
-    grads |= {f"dA{L - 1}": dA, f"dW{L}": dW, f"db{L}": db}
+    grads |= of_layer(L, linear_backward(AL - Y, caches[-1][0]))
     for l in range(L - 1, 0, -1):
-        dA, dW, db = linear_activation_backward(dA, caches[l - 1], "relu")
-        grads |= {f"dA{l - 1}": dA, f"dW{l}": dW, f"db{l}": db}
+        grads |= of_layer(l, linear_activation_backward(grads[f"dA{l}"], caches[l - 1], "relu"))
     return grads
 
 
-@right("sigmoid")
-def sigmoid_by_scipy(Z: Any) -> Any:
-    return expit(Z), Z
+RIGHT += right("relu_backward",
+    relu_masked_by_multiplication=lambda dA, Z: dA * (Z > 0),
+    relu_copied_and_masked=lambda dA, Z: written(np.array(dA, copy=True), Z <= 0, 0),
+    relu_by_heaviside=lambda dA, Z: dA * np.heaviside(Z, np.zeros((), Z.dtype)),
+)  # fmt: skip
+
+RIGHT += right("sigmoid_backward",
+    sigmoid_in_the_exercises_style=lambda dA, Z: dA * (s := 1 / (1 + np.exp(-Z))) * (1 - s),
+    sigmoid_from_the_exponential=lambda dA, Z: dA * (e := np.exp(-np.abs(Z))) / (1 + e) ** 2,
+    sigmoid_by_cosh=lambda dA, Z: (
+        dA * expit(Z) * expit(-Z) if dA.dtype == np.float64
+        else dA / (2 * np.cosh(np.clip(Z, -80, 80) / 2)) ** 2),
+)  # fmt: skip
+
+RIGHT += right("linear_activation_backward",
+    activation_inlined=lambda dA, cache, activation: layer_gradients(
+        dA * (cache[1] > 0) if activation == "relu" else dA * expit(cache[1]) * expit(-cache[1]), cache[0]),
+)  # fmt: skip
+
+RIGHT += right("L_model_backward",
+    output_fused=output_fused,
+    all_inline=all_inline,
+    with_more_keys=with_more_keys,
+)  # fmt: skip
 
 
-@right("sigmoid")
-def sigmoid_naive(Z: Any) -> Any:
-    return 1 / (1 + np.exp(-Z)), Z
+# --- forward, cost, update ------------------------------------------------------------------------
 
 
-@right("relu")
-def relu_by_multiplication(Z: Any) -> Any:
-    return Z * (Z > 0), Z
-
-
-@right("relu")
-def relu_by_the_absolute_value(Z: Any) -> Any:
-    return (np.abs(Z) + Z) / 2, Z
-
-
-@right("linear_forward")
-def forward_by_einsum(A: Any, W: Any, b: Any) -> Any:
-    return np.einsum("...ij,...jm->...im", W, A) + b, (A, W, b)
-
-
-@right("linear_forward")
-def forward_with_b_in_the_product(A: Any, W: Any, b: Any) -> Any:
-    ones = np.ones((*A.shape[:-2], 1, A.shape[-1]), A.dtype)
-    return np.concatenate([W, b], axis=-1) @ np.concatenate([A, ones], axis=-2), (A, W, b)
-
-
-@right("compute_cost")
-def cost_in_the_exercises_style(AL: Any, Y: Any) -> Any:
-    m = Y.shape[1]
-    return np.squeeze(-(np.dot(Y, np.log(AL).T) + np.dot(1 - Y, np.log(1 - AL).T)) / m)
-
-
-@right("update_parameters")
 def update_on_copies(params: Any, grads: Any, learning_rate: Any) -> Any:
     updated = {key: np.array(x, copy=True) for key, x in params.items()}
     for key, x in updated.items():
@@ -231,4 +158,26 @@ def update_on_copies(params: Any, grads: Any, learning_rate: Any) -> Any:
     return updated
 
 
-RIGHT = tuple(_RIGHT)
+RIGHT += right("sigmoid",
+    sigmoid_by_scipy=lambda Z: (expit(Z), Z),
+    sigmoid_naive=lambda Z: (1 / (1 + np.exp(-Z)), Z),
+)  # fmt: skip
+
+RIGHT += right("relu",
+    relu_by_multiplication=lambda Z: (Z * (Z > 0), Z),
+    relu_by_the_absolute_value=lambda Z: ((np.abs(Z) + Z) / 2, Z),
+)  # fmt: skip
+
+RIGHT += right("linear_forward",
+    forward_by_einsum=lambda A, W, b: (np.einsum("...ij,...jm->...im", W, A) + b, (A, W, b)),
+    forward_with_b_in_the_product=lambda A, W, b: (
+        np.concatenate([W, b], axis=-1) @ np.concatenate([A, np.ones_like(A[..., :1, :])], axis=-2),
+        (A, W, b)),
+)  # fmt: skip
+
+RIGHT += right("compute_cost",
+    cost_in_the_exercises_style=lambda AL, Y: np.squeeze(
+        -(np.dot(Y, np.log(AL).T) + np.dot(1 - Y, np.log(1 - AL).T)) / Y.shape[1]),
+)  # fmt: skip
+
+RIGHT += right("update_parameters", update_on_copies=update_on_copies)

@@ -17,6 +17,7 @@ import sandbox
 from sandbox import network
 from sandbox.verifier.oracle import directional
 from sandbox.verifier.rows import explanation
+from tests.planted import entry, planted
 from tests.test_verify import drawn
 
 Function = Callable[..., Any]
@@ -41,9 +42,7 @@ def right(dZ: Any, cache: Any) -> Any:
 
 
 def test_an_inner_function_is_blamed_for_what_its_callers_return() -> None:
-    report = model(
-        {"linear_backward": lambda dZ, cache: (right(dZ, cache)[0], *(12 * g for g in right(dZ, cache)[1:]))}
-    )
+    report = model(planted("dW_without_1_over_m"))
     assert (first(report).function, first(report).output) == ("linear_backward", "dW")
     assert (
         first(report).pattern
@@ -79,12 +78,10 @@ def squared_error_backward(AL: Any, Y: Any, caches: Any) -> Any:
 def test_a_mistake_that_the_network_at_hand_does_not_show_is_found_by_the_contracts() -> None:
     theta, X, Y = drawn([5, 4, 1], 12)
     hidden = {key: 0 * x if key[0] == "b" else x for key, x in theta.items()}
-    without_b = sandbox.check_model(
-        hidden, X, Y, functions={"linear_forward": lambda A, W, b: (W @ A, (A, W, b))}
-    )
+    without_b = sandbox.check_model(hidden, X, Y, functions=planted("forward_without_b"))
     assert first(without_b).output == "values"
     assert "is b left out?" in first(without_b).finding
-    at_zero = model({"relu_backward": lambda dA, Z: np.where(Z < 0, 0, dA)})
+    at_zero = model(planted("relu_derivative_1_at_0"))
     assert first(at_zero).function == "relu_backward"
     assert "the convention is 0" in explanation(first(at_zero))
 
@@ -107,10 +104,7 @@ def test_a_result_in_less_precision_says_so() -> None:
 
 
 def test_an_update_with_the_wrong_sign_says_so() -> None:
-    def ascent(theta: Any, grads: Any, rate: float) -> Any:
-        return {key: x + rate * grads[f"d{key}"] for key, x in theta.items()}
-
-    assert first(model({"update_parameters": ascent})).pattern.endswith("a sign is wrong.")
+    assert first(model(planted("update_uphill"))).pattern.endswith("a sign is wrong.")
 
 
 def test_the_forward_says_whether_the_model_backward_or_the_mirror_is_wrong() -> None:
@@ -146,17 +140,13 @@ def test_the_layer_and_the_worst_entries_are_named() -> None:
 
 
 def test_a_wrong_forward_is_blamed_and_not_the_backward_that_follows() -> None:
-    report = model({"linear_forward": lambda A, W, b: (W @ A, (A, W, b))})
+    report = model(planted("forward_without_b"))
     assert (first(report).function, first(report).output) == ("linear_forward", "Z")
     assert all(row.scope == "end to end" for row in report.failures() if "backward" in row.function)
 
 
 def test_the_cache_of_the_original_notes_is_found_out() -> None:
-    def wrong(A: Any, W: Any, b: Any) -> Any:
-        Z = W @ A + b
-        return Z, (A, W, Z)
-
-    assert (first(model({"linear_forward": wrong})).output) == "cache b"
+    assert first(model(planted("forward_caches_Z"))).output == "cache b"
 
 
 def test_an_exception_in_tested_code_is_a_finding_with_its_place() -> None:
@@ -172,11 +162,7 @@ def test_an_exception_in_tested_code_is_a_finding_with_its_place() -> None:
 
 @pytest.mark.parametrize("dims", [[5, 5, 5, 1], [5, 3, 4, 1]])
 def test_a_sum_over_the_wrong_axis_says_so_in_every_layer(dims: list[int]) -> None:
-    def wrong(dZ: Any, cache: Any) -> Any:
-        dA_prev, dW, _ = right(dZ, cache)
-        return dA_prev, dW, dZ.sum(axis=0, keepdims=True) / dZ.shape[1]
-
-    report = sandbox.check_model(*drawn(dims, 7), functions={"linear_backward": wrong})
+    report = sandbox.check_model(*drawn(dims, 7), functions=planted("db_over_the_wrong_axis"))
     rows = [row for row in report.failures() if row.function == "linear_backward"]
     assert {row.layer for row in rows} == {1, 2, 3}
     # The last layer has one unit, and no such axis to sum over.
@@ -218,7 +204,7 @@ def test_an_output_of_any_kind_is_a_finding(dW: Any) -> None:
 
 
 def test_a_key_under_which_another_dA_is_stored_does_not_accuse_dW() -> None:
-    def one_key_too_high(AL: Any, Y: Any, caches: Any) -> Any:
+    def one_key_too_high(AL: Any, Y: Any, caches: Any) -> Any:  # through linear_activation_backward
         grads = network.L_model_backward(AL, Y, caches)
         return {f"dA{int(key[2:]) + 1}" if key[1] == "A" else key: value for key, value in grads.items()}
 
@@ -381,16 +367,6 @@ def test_functions_of_the_wrong_kind_are_one_clear_error(functions: Any, message
 # --- contracts ------------------------------------------------------------------------------------------
 
 
-def mutates(dZ: Any, cache: Any) -> Any:
-    result = right(dZ, cache)
-    dZ *= 2
-    return result
-
-
-def aliases(dZ: Any, cache: Any) -> Any:
-    return right(dZ, cache)[0], cache[1], right(dZ, cache)[2]
-
-
 def warns(dZ: Any, cache: Any) -> Any:
     warnings.warn("deprecated", stacklevel=2)
     return right(dZ, cache)
@@ -400,23 +376,9 @@ def clips(dZ: Any, cache: Any) -> Any:
     return right(np.clip(dZ, -50, 50), cache)
 
 
-def hides_nan(dZ: Any, cache: Any) -> Any:
-    return right(np.nan_to_num(dZ), cache)
-
-
-def promotes(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = right(dZ, cache)
-    return dA_prev, dW, db.astype(np.float64)
-
-
 def needs_two_examples(dZ: Any, cache: Any) -> Any:
     dA_prev, dW, db = right(dZ, cache)
     return dA_prev, dW, np.squeeze(db) if dZ.shape[1] == 1 else db
-
-
-def random(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = right(dZ, cache)
-    return dA_prev * (1 + 1e-15 * np.random.default_rng().standard_normal(dA_prev.shape)), dW, db
 
 
 _buffer: dict[Any, Any] = {}
@@ -440,12 +402,14 @@ def clips_by_a_large_norm(dZ: Any, cache: Any) -> Any:
 @pytest.mark.parametrize(
     ("wrong", "contract"),
     [
-        (mutates, "inputs unchanged"),
+        pytest.param(entry("dZ_scaled_in_place").function, "inputs unchanged", id="dZ_scaled_in_place"),
         (warns, "no warnings"),
         (clips, "linear in the cotangent"),
-        (hides_nan, "NaN and infinity come through"),
+        pytest.param(entry("nan_to_num").function, "NaN and infinity come through", id="nan_to_num"),
         (needs_two_examples, "one example"),
-        (random, "no memory of earlier calls, no randomness"),
+        pytest.param(
+            entry("random_noise").function, "no memory of earlier calls, no randomness", id="random_noise"
+        ),
         (reuses_a_buffer, "no memory of earlier calls, no randomness"),
         (writes_where_there_is_one_example, "one example"),
         (clips_by_a_large_norm, "linear in the cotangent"),
@@ -535,7 +499,7 @@ def test_a_complex_step_through_abs_is_not_believed() -> None:
 
 
 def test_a_failing_report_says_first_what_to_look_at_in_text_html_and_data() -> None:
-    report = model({"linear_backward": lambda dZ, cache: (-right(dZ, cache)[0], *right(dZ, cache)[1:])})
+    report = model(planted("dW_of_the_wrong_sign"))
     for text in (str(report), report._repr_html_(), report.to_dict()["summary"]):
         assert "Look first at linear_backward, layer" in text
         assert "minus the reference" in text

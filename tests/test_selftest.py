@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from sandbox.network import selftest
 from sandbox.network.catalogue import RIGHT, WRONG, Implementation
-from sandbox.network.selftest import run_selftest
+from sandbox.network.selftest import Outcome, SelfTest, run_selftest
+
+
+@pytest.fixture(scope="module")
+def result() -> SelfTest:
+    """The self-test, run once for all claims about it."""
+    return run_selftest()
+
+
+@pytest.fixture(scope="module")
+def outcomes(result: SelfTest) -> dict[str, Outcome]:
+    return {outcome.implementation.name: outcome for outcome in result.outcomes}
 
 
 def test_the_catalogue_is_as_large_as_is_claimed() -> None:
@@ -16,17 +31,27 @@ def test_the_catalogue_is_as_large_as_is_claimed() -> None:
     assert all(entry.mistake for entry in WRONG)
 
 
+def test_no_two_implementations_have_the_same_name() -> None:
+    assert len({entry.name for entry in (*WRONG, *RIGHT)}) == len(WRONG) + len(RIGHT)
+
+
+def test_the_self_test_is_of_the_whole_catalogue(result: SelfTest) -> None:
+    assert [outcome.implementation for outcome in result.outcomes] == [*WRONG, *RIGHT]
+
+
 @pytest.mark.parametrize("entry", WRONG, ids=lambda entry: entry.name)
-def test_a_wrong_implementation_is_caught_and_its_function_blamed(entry: Implementation) -> None:
-    [outcome] = run_selftest([entry]).outcomes
-    assert outcome.first is not None
-    assert outcome.first.function == entry.replaces
+def test_a_wrong_implementation_is_caught_and_its_function_blamed(
+    entry: Implementation, outcomes: dict[str, Outcome]
+) -> None:
+    first = outcomes[entry.name].first
+    assert first is not None
+    assert first.function == entry.replaces
 
 
 @pytest.mark.parametrize("entry", RIGHT, ids=lambda entry: entry.name)
-def test_a_right_implementation_raises_no_alarm(entry: Implementation) -> None:
-    [outcome] = run_selftest([entry]).outcomes
-    assert outcome.first is None, str(outcome.first)
+def test_a_right_implementation_raises_no_alarm(entry: Implementation, outcomes: dict[str, Outcome]) -> None:
+    first = outcomes[entry.name].first
+    assert first is None, str(first)
 
 
 def test_a_self_test_that_misses_something_is_false() -> None:
@@ -37,8 +62,25 @@ def test_a_self_test_that_misses_something_is_false() -> None:
     assert not run_selftest([alarm])
 
 
-def test_the_command_prints_the_table_and_succeeds() -> None:
-    result = CliRunner().invoke(app, ["selftest"])
-    assert result.exit_code == 0
-    assert "0 false alarms" in result.output
-    assert "MISSED" not in result.output
+def test_the_command_prints_the_table_and_succeeds(result: SelfTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selftest, "run_selftest", lambda: result)
+    printed = CliRunner().invoke(app, ["selftest"])
+    assert printed.exit_code == 0
+    assert "0 false alarms" in printed.output
+    assert "MISSED" not in printed.output
+    assert printed.output.count("caught") == len(WRONG) + 1  # and in the summary
+
+
+def test_the_command_fails_when_a_mistake_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    missed = SelfTest((Outcome(WRONG[0], None, 0.0),))
+    monkeypatch.setattr(selftest, "run_selftest", lambda: missed)
+    printed = CliRunner().invoke(app, ["selftest"])
+    assert printed.exit_code == 1
+    assert "MISSED" in printed.output
+
+
+@pytest.mark.slow
+def test_the_command_runs_the_self_test_by_itself() -> None:
+    command = [sys.executable, "-c", "from experiments.cli import main; main()", "selftest"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{len(WRONG)} of {len(WRONG)} wrong implementations caught" in " ".join(done.stdout.split())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sandbox
-
-Function = Callable[..., Any]
+from tests.planted import entry, planted
 
 
 def drawn(
@@ -78,64 +76,23 @@ def test_exact_zeros_in_Z_and_a_saturated_output_raise_no_false_alarm() -> None:
 # --- the mistakes that the exercise's notes invite ------------------------------------------------
 
 
-def without_1_over_m(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
-    return dA_prev, dW * dZ.shape[-1], db
-
-
-def dA_over_m(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
-    return dA_prev / dZ.shape[-1], dW, db
-
-
-def db_of_the_first_example(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, _ = sandbox.linear_backward(dZ, cache)
-    return dA_prev, dW, dZ[..., :1] / dZ.shape[-1]
-
-
-def db_without_keepdims(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
-    return dA_prev, dW, db[..., 0]
-
-
-def dW_of_the_wrong_sign(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
-    return dA_prev, -dW, db
-
-
-def dA_through_W_untransposed(dZ: Any, cache: Any) -> Any:
-    _, dW, db = sandbox.linear_backward(dZ, cache)
-    return cache[1] @ dZ, dW, db
-
-
-def db_in_float32(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
-    return dA_prev, dW, db.astype(np.float32)
-
-
-def one_entry_off_by_1e_9(dZ: Any, cache: Any) -> Any:
-    dA_prev, dW, db = sandbox.linear_backward(dZ, cache)
-    dW[0, 0] *= 1 + 1e-9
-    return dA_prev, dW, db
-
-
 @pytest.mark.parametrize(
     ("wrong", "output"),
     [
-        (without_1_over_m, "dW"),
-        (dA_over_m, "dA_prev"),
-        (db_of_the_first_example, "db"),
-        (db_without_keepdims, "db"),
-        (dW_of_the_wrong_sign, "dW"),
-        (dA_through_W_untransposed, "dA_prev"),
-        (db_in_float32, "db"),
-        (one_entry_off_by_1e_9, "dW"),
+        ("dW_without_1_over_m", "dW"),
+        ("dA_prev_over_m", "dA_prev"),
+        ("db_of_the_first_example", "db"),
+        ("db_without_keepdims", "db"),
+        ("dW_of_the_wrong_sign", "dW"),
+        ("dA_prev_through_W_untransposed", "dA_prev"),
+        ("db_is_float32", "db"),
+        ("one_entry_off_by_1e_9", "dW"),
     ],
 )
-def test_a_wrong_linear_backward_is_caught_and_its_output_named(wrong: Function, output: str) -> None:
+def test_a_wrong_linear_backward_is_caught_and_its_output_named(wrong: str, output: str) -> None:
     rng = np.random.default_rng(0)
     A_prev, W, b, dZ = (rng.standard_normal(shape) for shape in ((6, 20), (6, 6), (6, 1), (6, 20)))
-    report = sandbox.check_linear_backward(dZ, (A_prev, W, b), function=wrong)
+    report = sandbox.check_linear_backward(dZ, (A_prev, W, b), function=entry(wrong).function)
     assert {row.output for row in report.failures() if row.scope == "local"} == {output}
 
 
@@ -150,41 +107,20 @@ def test_relu_with_a_derivative_of_one_at_zero_is_caught() -> None:
     assert not sandbox.check_linear_activation_backward(dA, cache, "relu", function=wrong)
 
 
-def one_key_too_high(AL: Any, Y: Any, caches: Any) -> Any:
-    grads = sandbox.L_model_backward(AL, Y, caches)
-    return {f"dA{int(key[2:]) + 1}" if key[1] == "A" else key: value for key, value in grads.items()}
-
-
 def the_exercises_formula(AL: Any, Y: Any, caches: Any) -> Any:
     grads: dict[str, Any] = {}
     with np.errstate(all="ignore"):
         dA = -(Y / AL - (1 - Y) / (1 - AL))
         for l in range(len(caches), 0, -1):
             activation = "sigmoid" if l == len(caches) else "relu"
-            dA, dW, db = sandbox.linear_activation_backward(dA, caches[l - 1], activation)  # type: ignore[arg-type]
+            dA, dW, db = sandbox.linear_activation_backward(dA, caches[l - 1], activation)
             grads |= {f"dA{l - 1}": dA, f"dW{l}": dW, f"db{l}": db}
     return grads
 
 
-def fused(AL: Any, Y: Any, caches: Any) -> Any:
-    grads: dict[str, Any] = {}
-    dZ = AL - Y
-    for l in range(len(caches), 0, -1):
-        dA, dW, db = sandbox.linear_backward(dZ, caches[l - 1][0])
-        grads |= {f"dA{l - 1}": dA, f"dW{l}": dW, f"db{l}": db}
-        if l > 1:
-            dZ = dA * (caches[l - 2][1] > 0)
-    return grads
-
-
-def mask_of_the_wrong_layer(AL: Any, Y: Any, caches: Any) -> Any:
-    swapped = [(cache[0], other[1]) for cache, other in zip(caches, [caches[1], *caches[1:]], strict=True)]
-    return fused(AL, Y, swapped)
-
-
-@pytest.mark.parametrize("wrong", [one_key_too_high, mask_of_the_wrong_layer])
-def test_a_wrong_model_backward_is_caught(wrong: Function) -> None:
-    assert not sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions={"L_model_backward": wrong})
+@pytest.mark.parametrize("wrong", ["dA_one_key_too_high", "mask_of_the_layer_below"])
+def test_a_wrong_model_backward_is_caught(wrong: str) -> None:
+    assert not sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions=planted(wrong))
 
 
 def test_the_exercises_formula_is_right_until_the_output_saturates() -> None:
@@ -199,7 +135,7 @@ def test_the_exercises_formula_is_right_until_the_output_saturates() -> None:
 def test_the_fused_AL_minus_Y_is_right_however_saturated(scale: float, dtype: Any) -> None:
     parameters, X, Y = drawn([5, 4, 1], 40, dtype=dtype)
     parameters["W2"] = (parameters["W2"] * scale).astype(dtype)
-    assert sandbox.check_model(parameters, X, Y.astype(dtype), functions={"L_model_backward": fused})
+    assert sandbox.check_model(parameters, X, Y.astype(dtype), functions=planted("output_fused"))
 
 
 # --- the report -----------------------------------------------------------------------------------

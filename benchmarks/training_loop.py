@@ -39,15 +39,16 @@ def inline(X: Any, Y: Any, parameters: Any, rate: float) -> Any:
     A, Z = [X], []
     for l in range(1, L + 1):
         Z.append(parameters[f"W{l}"] @ A[-1] + parameters[f"b{l}"])
-        A.append(np.maximum(Z[-1], 0))
+        if l < L:
+            A.append(np.maximum(Z[-1], 0))
     ZL = Z[-1]
     e = np.exp(-np.abs(ZL))
     AL = np.where(ZL >= 0, 1, e) / (1 + e)
 
     cost = (np.maximum(ZL, 0) - Y * ZL + np.log1p(np.exp(-np.abs(ZL)))).sum(axis=(-2, -1)) / m
 
-    e = np.exp(-np.abs(ZL))
-    S, S_complement = np.where(ZL >= 0, 1, e) / (1 + e), np.where(ZL >= 0, e, 1) / (1 + e)
+    e, positive = np.exp(-np.abs(ZL)), ZL >= 0
+    S, S_complement = np.where(positive, 1, e) / (1 + e), np.where(positive, e, 1) / (1 + e)
     dZ, updated = (1 - Y) * S - Y * S_complement, {}
     if (np.abs(AL - S) > 8 * np.finfo(S.dtype).eps).any():
         raise ValueError("AL is not the sigmoid of Z.")

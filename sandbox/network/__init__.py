@@ -36,19 +36,8 @@ from sandbox.network.passes import (
 )
 
 __all__ = [
-    "L_model_backward",
-    "L_model_forward",
-    "compute_cost",
-    "compute_cost_from_logits",
-    "initialize_parameters",
-    "initialize_parameters_deep",
-    "linear_activation_backward",
-    "linear_activation_forward",
-    "linear_backward",
-    "linear_forward",
-    "relu",
-    "relu_backward",
-    "sigmoid",
-    "sigmoid_backward",
-    "update_parameters",
-]
+    "L_model_backward", "L_model_forward", "compute_cost", "compute_cost_from_logits",
+    "initialize_parameters", "initialize_parameters_deep", "linear_activation_backward",
+    "linear_activation_forward", "linear_backward", "linear_forward", "relu", "relu_backward", "sigmoid",
+    "sigmoid_backward", "update_parameters",
+]  # fmt: skip

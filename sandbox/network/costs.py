@@ -76,12 +76,7 @@ def cross_entropy_from_logits(ZL: Array, Y: Array) -> Any:
 COSTS = {
     cost.name: cost
     for cost in (
-        Cost(
-            "cross_entropy",
-            cross_entropy,
-            cross_entropy_backward,
-            cross_entropy_through_sigmoid,
-            cross_entropy_from_logits,
-        ),
+        Cost("cross_entropy", cross_entropy, cross_entropy_backward,
+             cross_entropy_through_sigmoid, cross_entropy_from_logits),
     )
-}
+}  # fmt: skip

@@ -13,24 +13,9 @@ from typing import Any, get_args
 
 import numpy as np
 
+from sandbox.network import validation
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.costs import COSTS
-from sandbox.network.validation import (
-    as_cotangent,
-    as_floats,
-    as_linear,
-    as_linear_cache,
-    as_matrix,
-    as_network,
-    as_outputs,
-    as_step,
-    check_caches,
-    check_layer_dims,
-    check_name,
-    check_output,
-    check_probabilities,
-    unpack,
-)
 from sandbox.typing import Array, ArrayLike, Cache, Gradients, LinearCache, Parameters, RandomState, Scheme
 
 # --- parameters -----------------------------------------------------------------------------
@@ -70,8 +55,8 @@ def initialize_parameters_deep(
     Returns:
         W{l} (n_l, n_{l-1}) and b{l} (n_l, 1) for l = 1..L.
     """
-    dims = check_layer_dims(layer_dims)
-    check_name("scheme", scheme, get_args(Scheme))
+    dims = validation.check_layer_dims(layer_dims)
+    validation.check_name("scheme", scheme, get_args(Scheme))
     if np.dtype(dtype).kind != "f":
         raise TypeError(f"dtype is {np.dtype(dtype)}, expected a float type such as float64 or float32.")
     standard_normal = _standard_normal(rng)
@@ -101,12 +86,12 @@ def _standard_normal(rng: RandomState) -> Any:
 
 def relu(Z: ArrayLike) -> tuple[Array, Array]:
     """A = max(0, Z), of any shape, and the activation cache Z."""
-    return ACTIVATIONS["relu"].forward(as_floats("Z", Z))
+    return ACTIVATIONS["relu"].forward(validation.as_floats("Z", Z))
 
 
 def relu_backward(dA: ArrayLike, cache: Array) -> Array:
     """dZ = dA where Z > 0, else 0 (at Z = 0 by convention); Z is the activation cache, dA has its shape."""
-    return ACTIVATIONS["relu"].backward(*as_cotangent(dA, cache))
+    return ACTIVATIONS["relu"].backward(*validation.as_cotangent(dA, cache))
 
 
 def sigmoid(Z: ArrayLike) -> tuple[Array, Array]:
@@ -115,12 +100,12 @@ def sigmoid(Z: ArrayLike) -> tuple[Array, Array]:
     The relative error stays at a few units in the last place down to the smallest normal number, and no
     finite Z raises a warning.
     """
-    return ACTIVATIONS["sigmoid"].forward(as_floats("Z", Z))
+    return ACTIVATIONS["sigmoid"].forward(validation.as_floats("Z", Z))
 
 
 def sigmoid_backward(dA: ArrayLike, cache: Array) -> Array:
     """dZ = dA * A (1 - A) with A = sigmoid(Z); Z is the activation cache, dA has its shape."""
-    return ACTIVATIONS["sigmoid"].backward(*as_cotangent(dA, cache))
+    return ACTIVATIONS["sigmoid"].backward(*validation.as_cotangent(dA, cache))
 
 
 # --- one layer ------------------------------------------------------------------------------
@@ -132,7 +117,7 @@ def linear_forward(A: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Array, Lin
     Args:
         A: (..., n_prev, m). W: (..., n_l, n_prev). b: (..., n_l, 1).
     """
-    return _linear_forward(*as_linear(A, W, b))
+    return _linear_forward(*validation.as_linear(A, W, b))
 
 
 def _linear_forward(A: Array, W: Array, b: Array) -> tuple[Array, LinearCache]:
@@ -151,9 +136,8 @@ def linear_backward(dZ: ArrayLike, cache: LinearCache) -> tuple[Array, Array, Ar
     Returns:
         dA_prev (..., n_prev, m), dW (..., n_l, n_prev), db (..., n_l, 1).
     """
-    dZ, linear_cache = as_matrix("dZ", dZ), as_linear_cache(cache)
-    check_output("dZ", dZ, linear_cache)
-    return _linear_backward(dZ, linear_cache)
+    dZ = validation.as_matrix("dZ", dZ)
+    return _linear_backward(dZ, validation.as_linear_cache(cache, "dZ", dZ))
 
 
 def _linear_backward(dZ: Array, cache: LinearCache) -> tuple[Array, Array, Array]:
@@ -170,8 +154,8 @@ def linear_activation_forward(
 ) -> tuple[Array, Cache]:
     """A = g(W A_prev + b) of shape (..., n_l, m) with g = `activation`, "relu" or "sigmoid"; and the cache
     ((A_prev, W, b), Z)."""
-    check_name("activation", activation, ACTIVATIONS)
-    return _linear_activation_forward(*as_linear(A_prev, W, b), activation)
+    validation.check_name("activation", activation, ACTIVATIONS)
+    return _linear_activation_forward(*validation.as_linear(A_prev, W, b), activation)
 
 
 def _linear_activation_forward(A_prev: Array, W: Array, b: Array, activation: str) -> tuple[Array, Cache]:
@@ -190,10 +174,10 @@ def linear_activation_backward(dA: ArrayLike, cache: Cache, activation: str) -> 
     Returns:
         dA_prev (of the summed loss), dW and db (of the mean cost), as `linear_backward`.
     """
-    check_name("activation", activation, ACTIVATIONS)
-    linear_cache, Z = unpack("cache", cache, "(linear_cache, activation_cache)")
-    (dA, Z), linear_cache = as_cotangent(dA, Z), as_linear_cache(linear_cache)
-    check_output("dA", dA, linear_cache)
+    validation.check_name("activation", activation, ACTIVATIONS)
+    linear_cache, Z = validation.unpack("cache", cache, "(linear_cache, activation_cache)")
+    dA, Z = validation.as_cotangent(dA, Z)
+    linear_cache = validation.as_linear_cache(linear_cache, "dA", dA)
     return _linear_activation_backward(dA, (linear_cache, Z), activation)
 
 
@@ -218,8 +202,8 @@ def L_model_forward(
     Returns:
         AL (..., 1, m) and the L caches ((A[l-1], W[l], b[l]), Z[l]).
     """
-    check_name("activation", activation, ACTIVATIONS)
-    A, (*hidden, output) = as_network(X, parameters)
+    validation.check_name("activation", activation, ACTIVATIONS)
+    A, (*hidden, output) = validation.as_network(X, parameters)
     caches = []
     for W, b in hidden:
         A, cache = _linear_activation_forward(A, W, b, activation)
@@ -238,9 +222,9 @@ def compute_cost(AL: ArrayLike, Y: ArrayLike, *, cost: str = "cross_entropy") ->
         A scalar of AL's dtype (an array of the stack's shape for a stack); infinite where an
         example with y > 0 has a = 0 or one with y < 1 has a = 1.
     """
-    check_name("cost", cost, COSTS)
-    AL, Y = as_outputs(AL, Y)
-    check_probabilities(AL)
+    validation.check_name("cost", cost, COSTS)
+    AL, Y = validation.as_outputs(AL, Y)
+    validation.check_probabilities(AL)
     return COSTS[cost].forward(AL, Y)
 
 
@@ -250,8 +234,8 @@ def compute_cost_from_logits(ZL: ArrayLike, Y: ArrayLike, *, cost: str = "cross_
     Args:
         ZL: (..., 1, m), the output layer's Z. Y: (..., 1, m), targets in [0, 1].
     """
-    check_name("cost", cost, COSTS)
-    ZL, Y = as_outputs(ZL, Y, "ZL")
+    validation.check_name("cost", cost, COSTS)
+    ZL, Y = validation.as_outputs(ZL, Y, "ZL")
     if (from_logits := COSTS[cost].from_logits) is not None:
         return from_logits(ZL, Y)
     AL, _ = ACTIVATIONS["sigmoid"].forward(ZL)
@@ -278,10 +262,10 @@ def L_model_backward(
         dA{l} for l = 0..L-1 (the gradient of the summed loss by A[l], A[0] = X), dW{l} and db{l}
         for l = 1..L (of the mean cost).
     """
-    check_name("activation", activation, ACTIVATIONS)
-    check_name("cost", cost, COSTS)
-    AL, Y = as_outputs(AL, Y)
-    caches, L = check_caches(caches, AL), len(caches)
+    validation.check_name("activation", activation, ACTIVATIONS)
+    validation.check_name("cost", cost, COSTS)
+    AL, Y = validation.as_outputs(AL, Y)
+    caches, L = validation.check_caches(caches, AL), len(caches)
 
     grads: Gradients = {}
     grads[f"dA{L - 1}"], grads[f"dW{L}"], grads[f"db{L}"] = _output_backward(AL, Y, caches[-1], cost)
@@ -308,5 +292,5 @@ def update_parameters(
         grads: dW{l} and db{l} for every layer; other keys (dA{l}) are not used.
         learning_rate: a finite number, or one for each network of a stack, of the stack's shape.
     """
-    step = zip(params, as_step(params, grads, learning_rate), strict=True)
+    step = zip(params, validation.as_step(params, grads, learning_rate), strict=True)
     return {key: theta - alpha * dtheta for key, (theta, dtheta, alpha) in step}

@@ -53,8 +53,7 @@ def check_name(what: str, name: str, known: Collection[str]) -> None:
 
 
 def check_batch(name: str, array: Array) -> None:
-    """Gradients divide by m."""
-    if array.shape[-1] == 0:
+    if array.shape[-1] == 0:  # gradients divide by m
         raise ValueError(
             f"{name} has shape {array.shape}, a batch of 0 examples; expected at least one column "
             "(examples are columns)."
@@ -73,15 +72,14 @@ def check_stacks(**arrays: Array) -> None:
         ) from None
 
 
-def check_same_matrix(name: str, array: Array, other_name: str, other: Array) -> None:
-    """Both must have the same (rows, columns) and compatible stacks."""
-    if array.shape[-2:] != other.shape[-2:]:
+def check_shape(name: str, array: Array, other_name: str, shape: tuple[int, ...], **others: Array) -> None:
+    """The array must have these (rows, columns), and a stack that goes with the others'."""
+    if array.shape[-2:] != shape[-2:]:
         raise ValueError(
-            f"{name} has shape {array.shape}, expected (..., {other.shape[-2]}, {other.shape[-1]}), "
+            f"{name} has shape {array.shape}, expected (..., {shape[-2]}, {shape[-1]}), "
             f"the shape of {other_name}."
         )
-    if array.ndim != other.ndim or array.ndim > 2:
-        check_stacks(**{name: array, other_name: other})
+    check_stacks(**{name: array}, **others)
 
 
 def unpack(name: str, cache: Any, parts: str) -> tuple[Any, ...]:
@@ -121,21 +119,13 @@ def as_linear(
     return A if "f" in (A.dtype.kind, W.dtype.kind, b.dtype.kind) else A.astype(float), W, b
 
 
-def as_linear_cache(cache: Any, where: str = "cache") -> LinearCache:
+def as_linear_cache(cache: Any, name: str, dZ: Array, where: str = "cache") -> LinearCache:
+    """(A_prev, W, b), after checking that the array of that name, dZ say, has the shape of W A_prev + b."""
     A_prev, W, b = unpack(where, cache, "(A_prev, W, b)")
-    return as_linear(A_prev, W, b, (f"{where} A_prev", f"{where} W", f"{where} b"))
-
-
-def check_output(name: str, array: Array, linear_cache: LinearCache) -> None:
-    """The array must have the shape of Z = W A_prev + b."""
-    A_prev, W, _ = linear_cache
-    n, m = W.shape[-2], A_prev.shape[-1]
-    if array.shape[-2:] != (n, m):
-        raise ValueError(
-            f"{name} has shape {array.shape}, expected (..., {n}, {m}): one row for each of the "
-            f"{n} units of W {W.shape}, one column for each example of A_prev {A_prev.shape}."
-        )
-    check_stacks(**{name: array, "A_prev": A_prev, "W": W})
+    A_prev, W, b = as_linear(A_prev, W, b, (f"{where} A_prev", f"{where} W", f"{where} b"))
+    of = f"W A_prev + b with W {W.shape} and A_prev {A_prev.shape}"
+    check_shape(name, dZ, of, (W.shape[-2], A_prev.shape[-1]), A_prev=A_prev, W=W)
+    return A_prev, W, b
 
 
 def as_cotangent(dA: ArrayLike, Z: ArrayLike) -> tuple[Array, Array]:
@@ -224,13 +214,11 @@ def _is_usual_network(X: Any, layers: list[Layer]) -> bool:
 def _as_network(X: Any, layers: list[Layer]) -> tuple[Array, list[Layer]]:
     A, name_A, caches = X, "X", []
     for l, (W, b) in enumerate(layers, start=1):
-        linear_cache = as_linear(
-            A, W, b, (name_A, f"parameters['W{l}'] (layer {l})", f"parameters['b{l}'] (layer {l})")
-        )
-        caches.append(linear_cache)
-        # Of A[l] the shape is known.
-        A = np.broadcast_to(0.0, np.broadcast_shapes((*W.shape[:-1], 1), (*A.shape[:-2], 1, A.shape[-1])))
-        name_A = f"A{l}, the output of layer {l},"
+        names = name_A, f"parameters['W{l}'] (layer {l})", f"parameters['b{l}'] (layer {l})"
+        A, W, b = as_linear(A, W, b, names)
+        caches.append((A, W, b))
+        shape = np.broadcast_shapes((*W.shape[:-1], 1), (*A.shape[:-2], 1, A.shape[-1]))
+        A, name_A = np.broadcast_to(0.0, shape), f"A{l}, the output of layer {l},"
     if A.shape[-2] != 1:
         raise ValueError(
             f"parameters['W{l}'] (layer {l}, the output) has shape {W.shape}, "
@@ -275,17 +263,16 @@ def _as_caches(caches: Sequence[Any], AL: Array | None) -> Sequence[Cache]:
     for l, cache in enumerate(caches, start=1):
         where = f"caches[{l - 1}] (layer {l})"
         linear_cache, Z = unpack(where, cache, "(linear_cache, activation_cache)")
-        linear_cache, Z = as_linear_cache(linear_cache, where), as_floats(f"{where} Z", Z)
-        check_output(f"{where} Z", Z, linear_cache)
-        A_prev = linear_cache[0]
+        Z = as_floats(f"{where} Z", Z)
+        A_prev, W, b = as_linear_cache(linear_cache, f"{where} Z", Z, where)
         if checked and A_prev.shape[-2:] != (shape := checked[-1][1].shape)[-2:]:
             raise ValueError(
                 f"{where} A_prev has shape {A_prev.shape}, expected {shape}, the shape of "
                 f"layer {l - 1}'s Z; pass the caches in the order of the layers."
             )
-        checked.append((linear_cache, Z))
+        checked.append(((A_prev, W, b), Z))
     if AL is not None:
-        check_same_matrix("AL", AL, f"{where} Z", Z)
+        check_shape("AL", AL, f"{where} Z", Z.shape, Z=Z)
     return checked
 
 
@@ -300,7 +287,7 @@ def as_outputs(AL: Any, Y: Any, name: str = "AL") -> tuple[Array, Array]:
             raise ValueError(
                 f"{name} has shape {AL.shape}, expected (..., 1, m): the output layer has one unit."
             )
-        check_same_matrix("Y", Y, name, AL)
+        check_shape("Y", Y, name, AL.shape, **{name: AL})
     low, high = Y.item(Y.argmin()), Y.item(Y.argmax())  # of few numbers much faster than min and max
     if not (low >= 0 and high <= 1):  # so that NaN fails too
         raise ValueError(
@@ -326,12 +313,14 @@ def as_step(
     rate = as_floats("learning_rate", learning_rate)
     if not (math.isfinite(rate) if rate.ndim == 0 else np.isfinite(rate).all()):
         raise ValueError(f"learning_rate is {learning_rate!r}, expected finite numbers.")
-    step = []
+    step, alpha = [], rate
     for key, theta in params.items():
         dtheta: Any = grads.get(f"d{key}")
-        usual = type(theta) is type(dtheta) is np.ndarray and theta.dtype is dtheta.dtype is rate.dtype
-        if usual and theta.shape == dtheta.shape and rate.ndim == 0:
-            step.append((theta, dtheta, rate))
+        usual = type(theta) is type(dtheta) is np.ndarray and theta.dtype is dtheta.dtype
+        if usual and theta.shape == dtheta.shape and rate.ndim == 0 and theta.dtype.kind == "f":
+            if alpha.dtype is not theta.dtype:
+                alpha = rate.astype(theta.dtype)
+            step.append((theta, dtheta, alpha))
         else:
             step.append(_as_step(key, theta, grads, rate))
     return step
@@ -350,12 +339,10 @@ def _as_step(
         raise ValueError(
             f"grads['d{key}'] has shape {dtheta.shape}, expected {theta.shape}, the shape of {name}."
         )
+    if rate.ndim and rate.shape != theta.shape[:-2]:
+        raise ValueError(
+            f"learning_rate has shape {rate.shape}, expected a number or the stack's shape "
+            f"{theta.shape[:-2]}, one for each network in params['{key}']."
+        )
     alpha = rate.astype(theta.dtype)
-    if rate.ndim:
-        if rate.shape != theta.shape[:-2]:
-            raise ValueError(
-                f"learning_rate has shape {rate.shape}, expected a number or the stack's shape "
-                f"{theta.shape[:-2]}, one for each network in params['{key}']."
-            )
-        alpha = alpha[..., np.newaxis, np.newaxis]
-    return theta, dtheta.astype(theta.dtype, copy=False), alpha
+    return theta, dtheta.astype(theta.dtype, copy=False), alpha[..., None, None] if rate.ndim else alpha

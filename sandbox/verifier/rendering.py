@@ -7,17 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
+from sandbox.typing import Value
 from sandbox.verifier.blame import Finding
-from sandbox.verifier.rows import (
-    Entry,
-    Fault,
-    OutputRow,
-    Row,
-    Scope,
-    Verdict,
-    explanation,
-    of_any_layer,
-)
+from sandbox.verifier.rows import Fault, OutputRow, Row, Scope, Verdict, explanation, of_any_layer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +26,7 @@ ONLY_WIDE = ("shape", "dtype", "allowed", "relative error")
 NUMBERS = ("error/sigma", "allowed", "relative error")
 ENTRY_HEADINGS = ("entry", "computed", "reference", "ratio", "error/sigma")
 _STYLES = {"pass": "green", "FAIL": "bold red", "note": "yellow", "not compared": "dim"}
-_COLOURS = {"pass": "green", "FAIL": "crimson", "note": "darkorange", "not compared": "gray"}
+_COLOURS = {"pass": "green", "FAIL": "crimson", "note": "darkorange", "not compared": "gray"}  # of HTML
 _FAULTS = {
     Fault.BACKWARD: " The forward, differenced numerically, agrees with the mirror: the backward is wrong.",
     Fault.MIRROR: " The forward, differenced numerically, agrees with the backward: the mirror is wrong, or "
@@ -56,10 +48,9 @@ def summary(report: Report) -> str:
 
 
 def of_parts(report: Report) -> str:
-    failed = [name for name, part in report.parts.items() if not part]
-    if not failed:
-        return "all passed" if not report.errors else f"{len(report.errors)} could not be checked"
-    return f"{len(failed)} of {len(report.parts)} failed: {', '.join(failed)}"
+    if failed := [name for name, part in report.parts.items() if not part]:
+        return f"{len(failed)} of {len(report.parts)} failed: {', '.join(failed)}"
+    return f"{len(report.errors)} could not be checked" if report.errors else "all passed"
 
 
 def _sentences(report: Report) -> Iterator[str]:
@@ -110,16 +101,15 @@ def _explained(row: Row) -> str:
     return f"{row.place}: {row.finding}{pattern}{_FAULTS[row.at_fault]}"
 
 
-def _noted(report: Report) -> list[str]:
+def _noted(report: Report) -> Iterator[str]:
     """The notes, those of one kind in one line."""
     kinds: dict[str, list[Row]] = {}
     for row in report.notes():
         kinds.setdefault(row.output, []).append(row)
-    return [
-        f"note: {output}: {', '.join(dict.fromkeys(row.function for row in rows))}"
-        + (f"; {rows[0].function}: {rows[0].finding}" if len(rows) > 1 else f": {rows[0].finding}")
-        for output, rows in kinds.items()
-    ]
+    for output, rows in kinds.items():
+        first = f"; {rows[0].function}" if len(rows) > 1 else ""
+        functions = ", ".join(dict.fromkeys(row.function for row in rows))
+        yield f"note: {output}: {functions}{first}: {rows[0].finding}"
 
 
 def _counted(rows: Sequence[Row]) -> str:
@@ -142,20 +132,16 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 
 
 def _line(rows: Sequence[Row]) -> tuple[str, ...]:
-    outputs = [row for row in rows if isinstance(row, OutputRow)]
-    shape = "x".join(map(str, outputs[0].shape)) if len(outputs) == len(rows) == 1 else ""
+    first, outputs = rows[0], [row for row in rows if isinstance(row, OutputRow)]
     return (
-        rows[0].function,
-        rows[0].scope,
-        _layers(row.layer for row in rows),
-        _outputs(rows),
-        shape,
+        first.function, first.scope, _layers(row.layer for row in rows), _outputs(rows),
+        "x".join(map(str, outputs[0].shape)) if len(outputs) == len(rows) == 1 else "",
         outputs[0].dtype if outputs else "",
         _largest((row.sigma_error for row in outputs), ".3g"),
         _largest((row.threshold for row in outputs), ".1f"),
         _largest((row.relative_error for row in outputs), ".1e"),
-        rows[0].verdict,
-    )
+        first.verdict,
+    )  # fmt: skip
 
 
 def _largest(numbers: Iterable[float], form: str) -> str:
@@ -179,16 +165,15 @@ def _layers(layers: Iterable[int | None]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
-    return (
-        str(list(entry.index)), f"{entry.computed:.9g}", f"{entry.reference:.9g}",
-        f"{entry.ratio:.6g}" if entry.reference else "", f"{entry.z:.3g}",
-    )  # fmt: skip
-
-
-def _worst(report: Report) -> tuple[Entry, ...]:
-    """Of the failure to look at first."""
-    return report.findings[0].row.worst if report.findings else ()
+def _worst(report: Report) -> list[tuple[str, ...]]:
+    """A line for each entry of the failure to look at first."""
+    return [
+        (
+            str(list(e.index)), f"{e.computed:.9g}", f"{e.reference:.9g}",
+            f"{e.ratio:.6g}" if e.reference else "", f"{e.z:.3g}",
+        )
+        for finding in report.findings[:1] for e in finding.row.worst
+    ]  # fmt: skip
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -205,68 +190,56 @@ def to_terminal(report: Report, width: int) -> Iterator[RenderableType]:
             yield part
         yield Rule(of_parts(report))
         return
-    yield _rows_table(report, width)
+    shown = [i for i, heading in enumerate(HEADINGS) if width >= WIDE or heading not in ONLY_WIDE]
+    lines = [[line[i] for i in shown] for line in _lines(report.rows)]
+    yield _table([HEADINGS[i] for i in shown], lines, NUMBERS, collapse_padding=True)
     if worst := _worst(report):
+        title = f"worst entries: {report.findings[0].row.place}"
         yield Text("")
-        yield _entries_table(f"worst entries: {report.findings[0].row.place}", worst)
+        yield _table(ENTRY_HEADINGS, worst, ENTRY_HEADINGS, title=title, title_justify="left")
     yield from (Text(f"\n{note}", "yellow") for note in _noted(report))
     first, *others = summary(report).split("\n")
     yield Text(f"\n{first}", "bold red" if report.failures() else "green")
     yield from map(Text, others)
 
 
-def _rows_table(report: Report, width: int) -> Table:
+def _table(
+    headings: Sequence[str], lines: Sequence[Sequence[str]], numbers: Sequence[str], **options: Value
+) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    shown = [h for h in HEADINGS if width >= WIDE or h not in ONLY_WIDE]
-    table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
-    for heading in shown:
-        justify: Literal["left", "right"] = "right" if heading in NUMBERS else "left"
+    table = Table(box=None, header_style="bold", pad_edge=False, **options)
+    for heading in headings:
+        justify: Literal["left", "right"] = "right" if heading in numbers else "left"
         table.add_column(heading, justify=justify, no_wrap=heading == "function")
-    for line in _lines(report.rows):
-        cells = dict(zip(HEADINGS, line, strict=True))
-        table.add_row(*(Text(cells[h], _STYLES.get(cells[h], "")) for h in shown))
-    return table
-
-
-def _entries_table(title: str, worst: Sequence[Entry]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
-    for heading in ENTRY_HEADINGS:
-        table.add_column(heading, justify="right")
-    for entry in worst:
-        table.add_row(*_cells(entry))
+    for line in lines:
+        table.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in line))
     return table
 
 
 def to_html(report: Report) -> str:
     """For notebooks, which are read from the top: what to look at first, then the table."""
     if report.parts or report.errors:
-        parts = "".join(f"<h4>{escape(name)}</h4>{to_html(part)}" for name, part in report.parts.items())
-        return (
-            f"<p>{escape(of_parts(report))}</p>{''.join(f'<p>{escape(e)}</p>' for e in report.errors)}{parts}"
-        )
-    text = [*summary(report).split("\n"), *_noted(report)]
-    paragraphs = "".join(f'<p style="white-space:normal">{escape(line)}</p>' for line in text)
-    worst = [[_html_cell(cell) for cell in _cells(entry)] for entry in _worst(report)]
-    entries = _html_table(ENTRY_HEADINGS, worst) if worst else ""
-    table = _html_table(
-        HEADINGS, [[*map(_html_cell, line[:-1]), _verdict(line[-1])] for line in _lines(report.rows)]
+        text = "".join(f"<p>{escape(line)}</p>" for line in (of_parts(report), *report.errors))
+        return text + "".join(f"<h4>{escape(n)}</h4>{to_html(part)}" for n, part in report.parts.items())
+    text = "".join(
+        f'<p style="white-space:normal">{escape(line)}</p>'
+        for line in (*summary(report).split("\n"), *_noted(report))
     )
-    return f'<div style="white-space:nowrap">{paragraphs}{entries}{table}</div>'
+    worst = _worst(report)
+    entries = _html_table(ENTRY_HEADINGS, worst) if worst else ""
+    table = _html_table(HEADINGS, _lines(report.rows))
+    return f'<div style="white-space:nowrap">{text}{entries}{table}</div>'
 
 
-def _html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _html_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_html_cell, line))}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _html_cell(text: str) -> str:
+    if text in _COLOURS:
+        return f'<td style="color:{_COLOURS[text]}"><b>{escape(text)}</b></td>'
     return f"<td>{escape(text)}</td>"
-
-
-def _verdict(verdict: str) -> str:
-    return f'<td style="color:{_COLOURS[verdict]}"><b>{escape(verdict)}</b></td>'

@@ -25,7 +25,6 @@ from sandbox.verifier.rows import Entry, Fault, OutputRow, Verdict
 
 ALPHA = 1e-9  # the largest probability that one right output fails either test
 WORST = 3  # entries shown
-INFINITE = float("inf")
 _NOT_FINITE = (
     "If yours is right, mend the mirror: jnp.where(x > 0, jnp.sqrt(x), 0), for instance, has a gradient of "
     "NaN where x <= 0, and with jnp.sqrt(jnp.where(x > 0, x, 1)) in it, it has not."
@@ -72,25 +71,20 @@ def compare(
         row, shape=computed.shape, dtype=str(computed.dtype), threshold=threshold(g.size),
         tensor_threshold=threshold(1),
     )  # fmt: skip
+    incomparable = partial(row, Verdict.FAIL, sigma_error=np.inf, tensor_error=np.inf, relative_error=np.inf)
+    if given is None:
+        return incomparable(f"it is None, expected an array of shape {g.shape}.")
+    if computed.dtype.kind not in "fiub":
+        return incomparable(f"its dtype is {computed.dtype}, expected real numbers.")
+    if computed.shape != g.shape:
+        finding = f"its shape is {computed.shape}, expected {g.shape}."
+        return incomparable(finding, pattern=explain(computed, expected).pattern)
     comparable = _comparable(computed, expected)
-    if finding := _incomparable(given, computed, expected, comparable):
-        explained = Explanation()
-        if computed.dtype.kind in "fiub":
-            unknown = computed.shape == g.shape
-            explained = Explanation(_NOT_FINITE) if unknown else explain(computed, expected)
-        return row(
-            Verdict.FAIL, finding, sigma_error=INFINITE, tensor_error=INFINITE, relative_error=INFINITE,
-            pattern=explained.pattern, at_fault=explained.at_fault,
-        )  # fmt: skip
-    errors = _errors(computed, expected, comparable)
-    row = partial(
-        row, sigma_error=errors.sigma_error, tensor_error=errors.tensor_error,
-        relative_error=errors.relative_error, overflowed=errors.overflowed,
-    )  # fmt: skip
-    other_dtype = "" if type(given) in (float, int) or computed.dtype == dtype else (
-        f"its dtype is {computed.dtype}, expected {dtype}"
-    )  # fmt: skip
-    return _judged(row, computed, expected, errors, other_dtype, explain)
+    if not expected.overflow and (finding := _undefined(computed, g, comparable)):
+        return incomparable(finding, pattern=_NOT_FINITE)
+    same = type(given) in (float, int) or computed.dtype == dtype
+    other_dtype = "" if same else f"its dtype is {computed.dtype}, expected {dtype}"
+    return _judged(row, computed, expected, _errors(computed, expected, comparable), other_dtype, explain)
 
 
 def _judged(
@@ -98,15 +92,20 @@ def _judged(
     explain: Explain,
 ) -> OutputRow:  # fmt: skip
     """Values first, then the dtype, then whether anything was compared at all."""
+    row = partial(
+        row, sigma_error=errors.sigma_error, tensor_error=errors.tensor_error,
+        relative_error=errors.relative_error, overflowed=errors.overflowed,
+    )  # fmt: skip
     passed = row(Verdict.PASS)
-    if not passed.values_right or other_dtype:
-        worst = () if passed.values_right else _worst(computed, expected.reference, errors.z)
-        wrong = _further_off(errors.z, passed.threshold, worst) if worst else ""
-        explained = explain(computed, expected) if wrong else Explanation()
+    if not passed.values_right:
+        worst, explained = _worst(computed, expected.reference, errors.z), explain(computed, expected)
+        finding = f"{_further_off(errors.z, passed.threshold, worst[0])}."
         return row(
-            Verdict.FAIL, "; ".join(filter(None, (other_dtype, wrong.rstrip(".")))) + ".", worst=worst,
+            Verdict.FAIL, f"{other_dtype}; {finding}" if other_dtype else finding, worst=worst,
             pattern=explained.pattern, at_fault=explained.at_fault,
         )  # fmt: skip
+    if other_dtype:
+        return row(Verdict.FAIL, f"{other_dtype}.")
     if not errors.z.size:
         return row(Verdict.NOT_COMPARED, "it has no entries.")
     if errors.overflowed == errors.z.size:
@@ -116,13 +115,12 @@ def _judged(
     return passed
 
 
-def _further_off(z: Array, limit: float, worst: tuple[Entry, ...]) -> str:
+def _further_off(z: Array, limit: float, first: Entry) -> str:
     count = int(np.count_nonzero(z > limit))
     entries = f"{z.size} {'entry' if z.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
-    first = worst[0]
     return (
         f"{count or 'no'} of {entries} further off than rounding explains; entry {first.index} is "
-        f"{first.computed:.6g}, expected {first.reference:.6g}, {first.z:.3g} sigma off."
+        f"{first.computed:.6g}, expected {first.reference:.6g}, {first.z:.3g} sigma off"
     )
 
 
@@ -130,20 +128,12 @@ def _comparable(computed: Array, expected: Measured) -> Array:
     """The entries that have a reference: after an overflow, which later number it spoils (inf - inf, 0 inf)
     depends on the order of operations."""
     known = np.isfinite(expected.sigma) & np.isfinite(expected.reference)
-    same_kind = computed.dtype.kind in "fiub" and computed.shape == known.shape
-    return known & np.isfinite(computed) if expected.overflow and same_kind else known
+    return known & np.isfinite(computed) if expected.overflow else known
 
 
-def _incomparable(given: Value, computed: Array, expected: Measured, comparable: Array) -> str:
-    """Why nothing can be compared, in words; "" if something can."""
-    g = expected.reference
-    if given is None:
-        return f"it is None, expected an array of shape {g.shape}."
-    if computed.dtype.kind not in "fiub":
-        return f"its dtype is {computed.dtype}, expected real numbers."
-    if computed.shape != g.shape:
-        return f"its shape is {computed.shape}, expected {g.shape}."
-    if expected.overflow or comparable.all():
+def _undefined(computed: Array, g: Array, comparable: Array) -> str:
+    """Where the reference is not finite and the output is something else, in words; "" for nowhere."""
+    if comparable.all():
         return ""
     same = (computed == g) | np.isnan(computed.astype(np.float64)) & np.isnan(g)
     unknown = np.argwhere(~np.isfinite(g) & ~same)
@@ -181,11 +171,7 @@ def _as_array(value: Value) -> Array:
 
 
 def _worst(computed: Array, g: Array, z: Array) -> tuple[Entry, ...]:
-    entries = []
-    for i in np.argsort(-z, axis=None, kind="stable")[:WORST]:
-        index = tuple(int(j) for j in np.unravel_index(i, z.shape))
-        c, r = float(computed[index]), float(g[index])
-        if z[index] > 0:
-            ratio = c / r if r else float("nan")
-            entries.append(Entry(index, c, r, ratio, float(z[index])))
-    return tuple(entries)
+    largest = np.argsort(-z, axis=None, kind="stable")[:WORST]
+    indices = [tuple(int(j) for j in np.unravel_index(i, z.shape)) for i in largest if z.flat[i] > 0]
+    pairs = [(i, float(computed[i]), float(g[i])) for i in indices]
+    return tuple(Entry(i, c, r, c / r if r else float("nan"), float(z[i])) for i, c, r in pairs)

@@ -17,7 +17,7 @@ from sandbox.verifier.compare import Explanation, compare, threshold
 from sandbox.verifier.diagnose import pattern
 from sandbox.verifier.equation import Equation, broadcast, dtype_of
 from sandbox.verifier.oracle import who_is_wrong
-from sandbox.verifier.rows import Cause, OutputRow, Scope, Verdict
+from sandbox.verifier.rows import Cause, Fault, OutputRow, Scope, Verdict
 
 _KEPT = 64 << 20  # bytes of answers
 
@@ -84,10 +84,6 @@ def _size(noise: Noise) -> int:
     return sum(output.reference.nbytes + output.sigma.nbytes for output in noise.outputs)
 
 
-def _no_judge(k: int, computed: Array) -> Explanation:
-    return Explanation()
-
-
 def compare_outputs(
     equation: Equation,
     result: Value,
@@ -97,7 +93,7 @@ def compare_outputs(
     scope: Scope = Scope.LOCAL,
     layer: int | None = None,
     candidates: Candidates | None = None,
-    judge: Judge = _no_judge,
+    judge: Judge = lambda k, computed: Explanation(),
 ) -> list[OutputRow]:
     """A row for each output in the result of a call; one row alone if the result has another structure.
 
@@ -108,9 +104,15 @@ def compare_outputs(
     except (TypeError, ValueError) as error:
         row = OutputRow(equation.function, scope, layer, "result", Verdict.FAIL, str(error), Cause.STRUCTURE)
         return [row]
-    explain = partial(
-        _explained, equation, inputs, candidates or partial(_candidates, equation, inputs), judge
-    )
+
+    def explain(k: int, computed: Array, expected: Measured) -> Explanation:
+        judged = judge(k, computed) if computed.shape == expected.reference.shape else Explanation()
+        if judged.pattern:
+            return judged
+        limit, named = threshold(expected.reference.size), equation.named(inputs)
+        of_k = partial(candidates or partial(_candidates, equation, inputs), k)
+        return replace(judged, pattern=pattern(computed, expected, limit, named, of_k))
+
     return [
         compare(
             partial(OutputRow, equation.function, scope, layer, name), _in_shape(equation, name, output, of),
@@ -126,17 +128,6 @@ def _in_shape(equation: Equation, name: str, output: Value, expected: Measured) 
     if equation.axes and name in equation.may_alias and np.shape(output) == shape[-np.ndim(output) :]:
         return np.broadcast_to(output, shape)
     return output
-
-
-def _explained(
-    equation: Equation, inputs: Inputs, candidates: Candidates, judge: Judge, k: int, computed: Array,
-    expected: Measured,
-) -> Explanation:  # fmt: skip
-    judged = judge(k, computed) if computed.shape == expected.reference.shape else Explanation()
-    if judged.pattern:
-        return judged
-    limit, named = threshold(expected.reference.size), equation.named(inputs)
-    return replace(judged, pattern=pattern(computed, expected, limit, named, partial(candidates, k)))
 
 
 def _candidates(equation: Equation, inputs: Inputs, k: int) -> Iterator[tuple[str, Array]]:
@@ -157,10 +148,11 @@ def check_local(
     *,
     layer: int | None = None,
     forward: Function | None = None,
-    judge: Judge = _no_judge,
+    at_fault: Fault = Fault.UNASKED,
 ) -> Compared:
     """Rows of one call. With `forward`, the tested forward function, a wrong gradient is put to the
-    third oracle, which says whether the backward or the mirror is wrong."""
+    third oracle, which says whether the backward or the mirror is wrong; `at_fault`: who is, where that is
+    known before."""
     try:
         noise = measured(equation, inputs)
     except (TypeError, ValueError):  # what it was handed does not fit its equation: another's fault
@@ -168,8 +160,18 @@ def check_local(
         row = OutputRow(equation.function, Scope.LOCAL, layer, "result", Verdict.NOT_COMPARED, finding)
         return Compared((row,))
     primal = equation.forward
-    if forward is not None and primal is not None:
-        judge = partial(_judge, equation, lambda *x: primal.unpack(forward(*primal.pack(*x))), inputs)
+
+    def judge(k: int, computed: Array) -> Explanation:
+        if forward is None or primal is None:
+            return Explanation(at_fault=at_fault)
+        if not equation.axes and _jumps_where_wrong(equation, inputs, k, computed):
+            return Explanation(_JUMP)
+        wrong = who_is_wrong(
+            equation, lambda *x: primal.unpack(forward(*primal.pack(*x))), inputs, k, computed,
+            noise.outputs[k].reference,
+        )  # fmt: skip
+        return Explanation(at_fault=wrong)
+
     rows = compare_outputs(equation, result, noise, inputs, layer=layer, judge=judge)
     return Compared(tuple(rows), noise.kinks, noise.unknown)
 
@@ -179,13 +181,6 @@ _JUMP = (
     "maximum) of these very inputs. If yours is right there too, write the mirror with the same choice, or "
     "give inputs without ties."
 )
-
-
-def _judge(equation: Equation, forward: Function, inputs: Inputs, k: int, computed: Array) -> Explanation:
-    if not equation.axes and _jumps_where_wrong(equation, inputs, k, computed):
-        return Explanation(_JUMP)
-    exact = measured(equation, inputs).outputs[k].reference
-    return Explanation(at_fault=who_is_wrong(equation, forward, inputs, k, computed, exact))
 
 
 def _jumps_where_wrong(equation: Equation, inputs: Inputs, k: int, computed: Array) -> bool:

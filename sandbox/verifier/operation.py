@@ -20,7 +20,6 @@ import numpy as np
 
 from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.blame import Links, of_forward, random_first
-from sandbox.verifier.compare import Explanation
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.convention import equations, shapes_of_outputs
 from sandbox.verifier.equation import Equation
@@ -203,8 +202,7 @@ def _check_case(operation: Operation, inputs: Value, contracts: bool) -> Report:
     of_backward = Compared((failure,)) if failure else (
         check_local(backward, both, gradients, forward=operation.forward)
     )  # fmt: skip
-    fault = of_forward(of_backward.rows)
-    of_values = check_local(forward, given, made, judge=lambda k, computed: Explanation(at_fault=fault))
+    of_values = check_local(forward, given, made, at_fault=of_forward(of_backward.rows))
     rows: list[Row] = [*of_values.rows, *of_backward.rows]
     rows += () if failure else _not_checked(operation, backward.function, gradients, inputs)
     if contracts:

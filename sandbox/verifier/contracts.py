@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import jax
@@ -49,66 +49,33 @@ def check_contracts(
         right: whether the values agreed with the mirror. If not, they are not compared in other
             circumstances too.
     """
-    subject = _Subject(equation, function, _first_examples(equation, inputs))
+    few = _by_examples(equation, inputs, lambda x: np.ascontiguousarray(x[..., :EXAMPLES]))
+    subject = _Subject(equation, function, few)
     if any(output.overflow for output in subject.expected.outputs):
         finding = "the numbers overflow in this dtype; ask with smaller ones."
         return [ContractRow(equation.function, Contract.ANY, Verdict.NOT_COMPARED, finding)]
     rows = []
     for contract, name, ask in _asked(subject, stacks, right):
-        verdict, finding = _answer(ask)
-        if contract is Contract.STACKS and not stacks and verdict is Verdict.FAIL:
-            verdict = Verdict.NOTE
-            finding = "it takes one network at a time, not a stack of them (which only a sweep needs)."
+        verdict, finding = Verdict.PASS, ""
+        try:
+            ask(subject)
+        except _BrokenError as broken:
+            verdict, finding = broken.worth, str(broken)
+        except (Exception, SystemExit) as error:  # whatever the tested code raises
+            verdict, finding = Verdict.FAIL, f"it raised {raised_at(error)}."
         rows.append(ContractRow(equation.function, contract, verdict, finding, name))
         if contract in _ENDS and verdict is Verdict.FAIL:
             break
     return rows
 
 
-def _answer(ask: Callable[[], None]) -> tuple[Verdict, str]:
-    try:
-        ask()
-    except _BrokenError as broken:
-        return broken.worth, str(broken)
-    except (Exception, SystemExit) as error:  # whatever the tested code raises
-        return Verdict.FAIL, f"it raised {raised_at(error)}."
-    return Verdict.PASS, ""
-
-
-_Asked = tuple[Contract, str, Callable[[], None]]
-
-
-def _asked(s: _Subject, stacks: bool | None, right: bool) -> Iterator[_Asked]:
-    """The contracts that this function is asked for, with the name of the inputs if they are its own."""
-    yield from ((c, "", partial(ask, s)) for c, ask in _ALWAYS.items())
-    if not right:
-        return
-    yield from ((c, "", partial(ask, s)) for c, ask in _OF_RIGHT_VALUES.items())
-    if s.equation.cotangents:
-        yield from ((c, "", partial(ask, s)) for c, ask in _OF_BACKWARDS.items())
-    yield from ((c, "", partial(_one, s, axes, c)) for c, axes in _single(s.equation.axes))
-    for name, make in s.equation.elsewhere.items():
-        yield Contract.ELSEWHERE, name, partial(_elsewhere, s, name, make)
-    if stacks is not None:
-        yield Contract.STACKS, "", partial(_stacks, s)
-
-
-def _single(axes: tuple[str, ...]) -> Iterator[tuple[Contract, str]]:
-    """Of which meanings of axes one is taken: the units of one layer are the inputs of the next."""
-    letters, one_layer = "".join(axes), axes.count("np") <= 1
-    if "m" in letters:
-        yield Contract.ONE_EXAMPLE, "m"
-    if "n" in letters:
-        yield Contract.ONE_UNIT, "n" if one_layer else "np"
-        if one_layer and "p" in letters:
-            yield Contract.ONE_INPUT, "p"
-
-
+@dataclass(frozen=True)
 class _Subject:
     """A function at its inputs."""
 
-    def __init__(self, equation: Equation, function: Function, inputs: Inputs) -> None:
-        self.equation, self.function, self.inputs = equation, function, inputs
+    equation: Equation
+    function: Function
+    inputs: Inputs
 
     @cached_property
     def expected(self) -> Noise:
@@ -116,8 +83,7 @@ class _Subject:
 
     def packed(self, inputs: Inputs) -> Inputs:
         """Copies of the inputs, as the function's arguments."""
-        arguments: Inputs = copied(self.equation.pack(*inputs))
-        return arguments
+        return copied(self.equation.pack(*inputs))
 
     def run(self, arguments: Inputs) -> Value:
         with quiet():
@@ -129,10 +95,8 @@ class _Subject:
     def agree(self, result: Value, expected: Noise, inputs: Inputs, when: str) -> None:
         for row in compare_outputs(self.equation, result, expected, inputs):
             if row.verdict is Verdict.FAIL:
-                raise _BrokenError(
-                    f"{when}, {row.output}: {row.finding} {row.pattern}".rstrip(),
-                    values_right=row.values_right,
-                )
+                words = f"{when}, {row.output}: {row.finding} {row.pattern}".rstrip()
+                raise _BrokenError(words, values_right=row.values_right)
 
     def check(self, inputs: Inputs, when: str) -> None:
         self.agree(self.call(inputs), measured(self.equation, inputs), inputs, when)
@@ -147,23 +111,18 @@ class _Subject:
 # --- what holds whatever the values are -----------------------------------------------------------
 
 
-def _runs(s: _Subject) -> None:
-    s.call(s.inputs)
-
-
 def _unchanged(s: _Subject) -> None:
     arguments = s.packed(s.inputs)
     before = copied(arguments)
     arrays = [(x, x.copy()) for x in _arrays(arguments)]
     s.run(arguments)
-    if not (where := difference(before, arguments)):
-        return
-    if any(difference(x, was) for x, was in arrays):
-        raise _BrokenError(f"{where} was changed in place; work on a copy.")
-    raise _BrokenError(
-        f"{where} is another array afterwards: the caller's own dict or list was changed; start from "
-        "a copy of it, dict(params) for instance."
-    )
+    if where := difference(before, arguments):
+        if any(difference(x, was) for x, was in arrays):
+            raise _BrokenError(f"{where} was changed in place; work on a copy.")
+        raise _BrokenError(
+            f"{where} is another array afterwards: the caller's own dict or list was changed; start from "
+            "a copy of it, dict(params) for instance."
+        )
 
 
 def _new(s: _Subject) -> None:
@@ -177,18 +136,15 @@ def _new(s: _Subject) -> None:
     for name, output in zip(s.equation.outputs, outputs, strict=True):
         shared = isinstance(output, np.ndarray) and any(np.may_share_memory(output, x) for x in given)
         if shared and name not in s.equation.may_alias:
-            raise _BrokenError(
-                f"{name} shares memory with an input: to change one changes the other.",
-                worth=s.equation.aliased,
-            )
+            words = f"{name} shares memory with an input: to change one changes the other."
+            raise _BrokenError(words, worth=s.equation.aliased)
 
 
 def _deterministic(s: _Subject) -> None:
     first = s.call(s.inputs)
     before = copied(first)
-    other = tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in s.inputs)
     with contextlib.suppress(Exception):  # which it may refuse: one-hot rows, say, have a sum of 1
-        s.call(other)
+        s.call(tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in s.inputs))
     if where := difference(before, first, "result"):
         raise _BrokenError(
             f"{where} of one call is changed by the next: is it an array or a dict that is kept and used "
@@ -215,22 +171,23 @@ def _values(s: _Subject) -> None:
     s.check(s.inputs, f"with {shapes}")
 
 
-def _fortran(x: Array) -> Array:
-    return np.asfortranarray(x) if x.ndim else x  # of a number it makes an array of one
-
-
-def _strided(x: Array) -> Array:
-    return np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x
-
-
 def _read_only(x: Array) -> Array:
     x = x.copy()
     x.flags.writeable = False
     return x
 
 
+_LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "read-only": _read_only,
+    "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x,
+    "Fortran-ordered": lambda x: (
+        np.asfortranarray(x) if x.ndim else x
+    ),  # of a number it makes an array of one
+}
+
+
 def _layouts(s: _Subject) -> None:
-    for name, layout in (("read-only", _read_only), ("strided", _strided), ("Fortran-ordered", _fortran)):
+    for name, layout in _LAYOUTS.items():
         arguments = jax.tree.map(
             lambda x, layout=layout: layout(x) if isinstance(x, np.ndarray) else x, s.packed(s.inputs)
         )
@@ -242,8 +199,7 @@ def _layouts(s: _Subject) -> None:
 
 
 def _other_dtype(s: _Subject) -> None:
-    double = np.result_type(*(x for x in s.inputs if _is_float(x))) == np.float64
-    dtype = np.dtype(np.float32 if double else np.float64)
+    dtype = np.dtype(np.float32 if dtype_of(s.inputs) == np.float64 else np.float64)
     with np.errstate(over="ignore"):
         inputs = tuple(x.astype(dtype) if _is_float(x) else x for x in s.inputs)
     try:
@@ -252,27 +208,23 @@ def _other_dtype(s: _Subject) -> None:
         if not broken.values_right:
             raise
         # What was asked is right; the other dtype may never be used.
-        raise _BrokenError(
-            f"{broken} np.zeros(shape) and numbers such as np.sqrt(2) are float64: write dtype=x.dtype, "
-            "float(...).",
-            worth=Verdict.NOTE,
-        ) from None
+        advice = (
+            "np.zeros(shape) and numbers such as np.sqrt(2) are float64: write dtype=x.dtype, float(...)."
+        )
+        raise _BrokenError(f"{broken} {advice}", worth=Verdict.NOTE) from None
 
 
 def _linear(s: _Subject) -> None:
     # Powers of 2 scale every rounding error with the result; a dtype of few exponents takes smaller ones.
-    far = 2.0 ** min(40, np.finfo(dtype_of(s.inputs)).maxexp // 3)
+    limits, count = np.finfo(dtype_of(s.inputs)), s.equation.cotangents
+    far = 2.0 ** min(40, limits.maxexp // 3)
     for factor in (far, 1 / far, -1.0):
-        inputs = tuple(
-            x * x.dtype.type(factor) if i < s.equation.cotangents else x for i, x in enumerate(s.inputs)
-        )
-        outputs = tuple(_scaled(output, factor, s.inputs) for output in s.expected.outputs)
-        expected = replace(s.expected, outputs=outputs)
+        inputs = (*(x * x.dtype.type(factor) for x in s.inputs[:count]), *s.inputs[count:])
+        expected = replace(s.expected, outputs=tuple(_scaled(o, factor, limits) for o in s.expected.outputs))
         s.agree(s.call(inputs), expected, inputs, f"with {factor:g} times the cotangent")
 
 
-def _scaled(output: Measured, factor: float, inputs: Inputs) -> Measured:
-    limits = np.finfo(dtype_of(inputs))
+def _scaled(output: Measured, factor: float, limits: np.finfo[Value]) -> Measured:
     g, sigma = output.reference * factor, output.sigma * abs(factor) + float(limits.tiny)
     beyond = np.abs(g) > float(limits.max) / 8  # what leads to it may overflow
     return Measured(g, np.where(beyond, np.inf, sigma), output.overflow or bool(beyond.any()))
@@ -281,12 +233,11 @@ def _scaled(output: Measured, factor: float, inputs: Inputs) -> Measured:
 def _not_finite(s: _Subject) -> None:
     """Where a gradient depends on the cotangent, one of NaN or infinity must come through. Where a mask
     makes it 0, both the 0 of np.where and the NaN of a multiplication are right."""
+    count = s.equation.cotangents
     for value in (np.nan, np.inf):
-        inputs = tuple(
-            np.full_like(x, value) if i < s.equation.cotangents else x for i, x in enumerate(s.inputs)
-        )
         try:
-            outputs = s.equation.unpack(s.call(inputs))
+            result = s.call((*(np.full_like(x, value) for x in s.inputs[:count]), *s.inputs[count:]))
+            outputs = s.equation.unpack(result)
         except Exception:
             continue  # to refuse it, in whatever way, is not to hide it
         for name, output, right in zip(s.equation.outputs, outputs, s.expected.outputs, strict=True):
@@ -299,8 +250,8 @@ def _one(s: _Subject, axes: str, what: Contract) -> None:
     for x, meaning in zip(s.inputs, s.equation.axes, strict=True):
         row, column = tuple(meaning)
         x = x[..., :1, :] if row in axes else x
-        inputs.append(x[..., :1] if column in axes else x)
-    single = _Subject(s.equation, s.function, tuple(np.ascontiguousarray(x) for x in inputs))
+        inputs.append(np.ascontiguousarray(x[..., :1] if column in axes else x))
+    single = _Subject(s.equation, s.function, tuple(inputs))
     single.check(single.inputs, f"with {what}")
     _unchanged(single)
     _new(single)
@@ -314,17 +265,23 @@ def _elsewhere(s: _Subject, name: str, make: Callable[..., Inputs]) -> None:
         raise _BrokenError(finding, worth=Verdict.NOTE)
 
 
-def _stacks(s: _Subject) -> None:
-    reverse = tuple(
-        np.flip(x, -1) if axes.endswith("m") else x for x, axes in zip(s.inputs, s.equation.axes, strict=True)
-    )
-    pairs = zip(s.inputs, reverse, strict=True)
-    s.check(tuple(np.stack(pair) for pair in pairs), "with a stack of 2 networks")
+def _stacks(s: _Subject, must: bool) -> None:
+    reverse = _by_examples(s.equation, s.inputs, lambda x: np.flip(x, -1))
+    stacked = tuple(np.stack(pair) for pair in zip(s.inputs, reverse, strict=True))
+    try:
+        s.check(stacked, "with a stack of 2 networks")
+    except (Exception, SystemExit):
+        if must:
+            raise
+        finding = "it takes one network at a time, not a stack of them (which only a sweep needs)."
+        raise _BrokenError(finding, worth=Verdict.NOTE) from None
 
+
+# --- which are asked ------------------------------------------------------------------------------
 
 _Ask = Callable[[_Subject], None]
 _ALWAYS: dict[Contract, _Ask] = {
-    Contract.RUNS: _runs,
+    Contract.RUNS: lambda s: s.call(s.inputs),
     Contract.UNCHANGED: _unchanged,
     Contract.NEW: _new,
     Contract.DETERMINISTIC: _deterministic,
@@ -338,6 +295,32 @@ _OF_RIGHT_VALUES: dict[Contract, _Ask] = {
 _OF_BACKWARDS: dict[Contract, _Ask] = {Contract.LINEAR: _linear, Contract.NOT_FINITE: _not_finite}
 
 
+def _asked(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[Contract, str, _Ask]]:
+    """The contracts that this function is asked for, with the name of the inputs if they are its own."""
+    yield from ((contract, "", ask) for contract, ask in _ALWAYS.items())
+    if not right:
+        return
+    of_values = _OF_RIGHT_VALUES | (_OF_BACKWARDS if s.equation.cotangents else {})
+    yield from ((contract, "", ask) for contract, ask in of_values.items())
+    for contract, axes in _single(s.equation.axes):
+        yield contract, "", partial(_one, axes=axes, what=contract)
+    for name, make in s.equation.elsewhere.items():
+        yield Contract.ELSEWHERE, name, partial(_elsewhere, name=name, make=make)
+    if stacks is not None:
+        yield Contract.STACKS, "", partial(_stacks, must=stacks)
+
+
+def _single(axes: tuple[str, ...]) -> Iterator[tuple[Contract, str]]:
+    """Of which meanings of axes one is taken: the units of one layer are the inputs of the next."""
+    letters, one_layer = "".join(axes), axes.count("np") <= 1
+    if "m" in letters:
+        yield Contract.ONE_EXAMPLE, "m"
+    if "n" in letters:
+        yield Contract.ONE_UNIT, "n" if one_layer else "np"
+        if one_layer and "p" in letters:
+            yield Contract.ONE_INPUT, "p"
+
+
 def _arrays(nested: Value) -> list[Array]:
     return [x for x in jax.tree.leaves(nested) if isinstance(x, np.ndarray)]
 
@@ -346,10 +329,7 @@ def _is_float(x: Value) -> bool:
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
-def _first_examples(equation: Equation, inputs: Inputs) -> Inputs:
-    if not equation.axes:
-        return inputs
-    return tuple(
-        np.ascontiguousarray(x[..., :EXAMPLES]) if axes.endswith("m") else x
-        for x, axes in zip(inputs, equation.axes, strict=True)
-    )
+def _by_examples(equation: Equation, inputs: Inputs, change: Callable[[Array], Array]) -> Inputs:
+    """The inputs, with those changed of which the last axis is known to be that of the examples."""
+    axes = equation.axes or ("",) * len(inputs)
+    return tuple(change(x) if a.endswith("m") else x for x, a in zip(inputs, axes, strict=True))

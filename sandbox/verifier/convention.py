@@ -72,10 +72,8 @@ class Convention:
         cotangents, given = inputs[: self.count], inputs[self.count :]
 
         def function(*xs: Value) -> Inputs:
-            filled = list(given)
-            for j, x in zip(self.differentiated, xs, strict=True):
-                filled[j] = x
-            return self.mirrored(*filled)
+            filled = dict(enumerate(given)) | dict(zip(self.differentiated, xs, strict=True))
+            return self.mirrored(*filled.values())
 
         _, pull_back = jax.vjp(function, *(given[j] for j in self.differentiated))
         factors = self.factors
@@ -92,14 +90,14 @@ class Convention:
         }
 
     def unpack_outputs(self, result: Value) -> Inputs:
-        operation = self.operation
-        cached = operation.convention == "cache"
-        if self.count + cached == 1 and not isinstance(result, tuple | list):
+        cached = self.operation.convention == "cache"
+        values = result if isinstance(result, tuple | list) else None
+        if values is None and self.count + cached == 1:
             return (result,)
-        if isinstance(result, tuple | list) and len(result) == self.count + cached:
-            return tuple(result[: self.count])
-        parts = ", ".join((*operation.outputs, "cache") if cached else operation.outputs)
-        got = f"{len(result)} values" if isinstance(result, tuple | list) else f"a {type(result).__name__}"
+        if values is not None and len(values) == self.count + cached:
+            return tuple(values[: self.count])
+        parts = ", ".join(self.operation.outputs + ("cache",) * cached)
+        got = f"a {type(result).__name__}" if values is None else f"{len(values)} values"
         hint = ', or Operation(convention="inputs")' if cached else ""
         raise ValueError(f"it returned {got}, expected ({parts}){hint}.")
 
@@ -136,26 +134,24 @@ def equations(
     operation: Operation, arrays: tuple[int, ...], constants: tuple[Constant, ...], names: tuple[str, ...]
 ) -> tuple[Equation, Equation]:
     """Forward and backward; kept, so that their mirrors are traced once."""
+    convention = Convention(operation, arrays, constants, names)
     try:
-        return _equations(operation, arrays, constants, names)
+        return _equations(convention)
     except TypeError:  # a constant that cannot be hashed, a list for instance
-        return _equations.__wrapped__(operation, arrays, constants, names)
+        return _equations.__wrapped__(convention)
 
 
 @lru_cache(maxsize=256)
-def _equations(
-    operation: Operation, arrays: tuple[int, ...], constants: tuple[Constant, ...], names: tuple[str, ...]
-) -> tuple[Equation, Equation]:
-    c = Convention(operation, arrays, constants, names)
+def _equations(c: Convention) -> tuple[Equation, Equation]:
+    o = c.operation
     forward = Equation(
-        _named(operation, operation.forward, "forward"), c.mirrored, c.array_names, operation.outputs,
-        c.whole, c.unpack_outputs, aliased=Verdict.NOTE,
+        _named(o, o.forward, "forward"), c.mirrored, c.array_names, o.outputs, c.whole, c.unpack_outputs,
+        aliased=Verdict.NOTE,
     )  # fmt: skip
     backward = Equation(
-        _named(operation, operation.backward, "backward"), c.vjp,
-        (*(f"d{o}" for o in operation.outputs), *c.array_names), c.gradients, c.pack_backward,
-        c.unpack_gradients, cotangents=c.count, aliased=Verdict.NOTE, forward=forward, factors=c.factors,
-        differentiated=c.differentiated, mistakes=c.left_out,
+        _named(o, o.backward, "backward"), c.vjp, (*(f"d{out}" for out in o.outputs), *c.array_names),
+        c.gradients, c.pack_backward, c.unpack_gradients, cotangents=c.count, aliased=Verdict.NOTE,
+        forward=forward, factors=c.factors, differentiated=c.differentiated, mistakes=c.left_out,
     )  # fmt: skip
     return forward, backward
 
@@ -172,38 +168,18 @@ def shapes_of_outputs(
     """From the mirror.
 
     Raises:
-        ValueError: the mirror cannot be evaluated, or not be differentiated.
+        ValueError: the mirror cannot be evaluated, or not be differentiated, or gives something else.
     """
     wide = [widened(x) for x in given]
     results = _traced(
-        operation, forward.reference, wide, "the mirror raised",
+        forward.reference, wide, f"{operation.name}: the mirror raised",
         "it must take the forward's inputs and use jax.numpy where the forward uses numpy.",
     )  # fmt: skip
-    _check_outputs(operation, results)
-    cotangents = [np.zeros(result.shape) for result in results]
-    _traced(
-        operation, backward.reference, [*cotangents, *wide], "JAX cannot differentiate the mirror:",
-        "use operations that it can (lax.scan in place of while_loop, real outputs, no casts of the "
-        "outputs).",
-    )  # fmt: skip
-    return [tuple(result.shape) for result in results]
-
-
-def _traced(operation: Operation, function: Function, arrays: list[Array], what: str, remedy: str) -> Inputs:
-    try:
-        with jax.enable_x64(True):
-            return tuple(jax.eval_shape(function, *arrays))
-    except Exception as error:
-        raise ValueError(f"{operation.name}: {what} {raised_at(error)}; {remedy}") from error
-
-
-def _check_outputs(operation: Operation, results: Inputs) -> None:
-    names = ", ".join(operation.outputs)
     if len(results) != len(operation.outputs):
         raise ValueError(
             f"{operation.name}: the mirror returned {len(results)} outputs, expected "
-            f"{len(operation.outputs)}: {names}; name them with Operation(outputs=...), and leave a "
-            "cache out of the mirror."
+            f"{len(operation.outputs)}: {', '.join(operation.outputs)}; name them with "
+            "Operation(outputs=...), and leave a cache out of the mirror."
         )
     for name, result in zip(operation.outputs, results, strict=True):
         if result.dtype.kind != "f":
@@ -211,3 +187,18 @@ def _check_outputs(operation: Operation, results: Inputs) -> None:
                 f"{operation.name}: the mirror's {name} has dtype {result.dtype}, expected floats, which JAX "
                 "can differentiate; leave it out of outputs and mirror, or do not cast it."
             )
+    _traced(
+        backward.reference, [*(np.zeros(result.shape) for result in results), *wide],
+        f"{operation.name}: JAX cannot differentiate the mirror:",
+        "use operations that it can (lax.scan in place of while_loop, real outputs, no casts of the "
+        "outputs).",
+    )  # fmt: skip
+    return [tuple(result.shape) for result in results]
+
+
+def _traced(function: Function, arrays: list[Array], what: str, remedy: str) -> Inputs:
+    try:
+        with jax.enable_x64(True):
+            return tuple(jax.eval_shape(function, *arrays))
+    except Exception as error:
+        raise ValueError(f"{what} {raised_at(error)}; {remedy}") from error

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from itertools import starmap
 from types import ModuleType
+from typing import TypeVar
 
 import numpy as np
 
-from sandbox.typing import Array, Value
+from sandbox.typing import Value
 
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), np.generic)
-_Pair = tuple[str, Value, Value]
+_T = TypeVar("_T")
 
 
-def copied(value: Value) -> Value:
+def copied(value: _T) -> _T:
     """A deep copy. Where something cannot be copied (a graph of another library, an open file), the arrays
     in tuples, lists and dicts are copied, and all other objects are the same, lest their ties be cut."""
     try:
         return copy.deepcopy(value)
     except Exception:  # whatever an object of the user's says
-        return _with_arrays_copied(value)
+        arrays_copied: _T = _with_arrays_copied(value)
+        return arrays_copied
 
 
 def _with_arrays_copied(value: Value) -> Value:
@@ -36,22 +39,20 @@ def _with_arrays_copied(value: Value) -> Value:
 
 def difference(before: Value, after: Value, where: str = "argument") -> str:
     """The first place at which two nested values differ in bits or structure, in words; "" for none."""
-    return _difference(before, after, where, set())
+    seen: set[tuple[int, int]] = set()  # pairs of objects, which may hold each other
+
+    def first(where: str, before: Value, after: Value) -> str:
+        pair = id(before), id(after)
+        if pair in seen or isinstance(before, ModuleType):
+            return ""
+        seen.add(pair)
+        parts = _parts(before, after, where)
+        return parts if isinstance(parts, str) else next(filter(None, starmap(first, parts)), "")
+
+    return first(where, before, after)
 
 
-def _difference(before: Value, after: Value, where: str, seen: set[tuple[int, int]]) -> str:
-    """`seen`: the pairs of objects looked at, which may hold each other."""
-    pair = id(before), id(after)
-    if pair in seen or isinstance(before, ModuleType):
-        return ""
-    seen.add(pair)
-    parts = _parts(before, after, where)
-    if isinstance(parts, str):
-        return parts
-    return next((found for name, b, a in parts if (found := _difference(b, a, name, seen))), "")
-
-
-def _parts(before: Value, after: Value, where: str) -> Iterator[_Pair] | str:
+def _parts(before: Value, after: Value, where: str) -> Iterator[tuple[str, Value, Value]] | str:
     """The pairs of what two values hold; or, of what holds nothing, the difference in words."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         if before.keys() != after.keys():
@@ -62,13 +63,10 @@ def _parts(before: Value, after: Value, where: str) -> Iterator[_Pair] | str:
             return f"the length of {where}"
         return ((f"{where}[{i}]", b, a) for i, (b, a) in enumerate(zip(before, after, strict=True)))
     if isinstance(before, np.ndarray) or isinstance(after, np.ndarray):
-        return "" if _same(np.asarray(before), np.asarray(after)) else where
+        b, a = np.asarray(before), np.asarray(after)
+        same = b.dtype == a.dtype and np.array_equal(b, a, equal_nan=b.dtype.kind == "f")
+        return "" if same else where
     if hasattr(before, "__dict__") and type(before) is type(after) and not callable(before):
         return iter([(where, vars(before), vars(after))])
     # Of other objects a copy need not be equal.
     return where if isinstance(before, _PLAIN) and before != after and before == before else ""
-
-
-def _same(b: Array, a: Array) -> bool:
-    floats = b.dtype.kind == "f"
-    return b.shape == a.shape and b.dtype == a.dtype and np.array_equal(b, a, equal_nan=floats)

@@ -18,11 +18,11 @@ from typing import Literal
 import jax
 import numpy as np
 
-from sandbox.typing import Array, Function, Inputs, Value
+from sandbox.typing import Function, Inputs, Value
 from sandbox.verifier.blame import Links, of_forward, random_first
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.convention import equations, shapes_of_outputs
-from sandbox.verifier.equation import Equation
+from sandbox.verifier.equation import Equation, dtype_of
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local
 from sandbox.verifier.nested import copied
@@ -49,9 +49,9 @@ class Operation:
         name: by default the forward's, without "_forward".
         outputs: their names.
         convention: what the backward is given besides the cotangents.
-        differentiable: names of inputs (as the mirror's signature has them, or the forward's if the
-            mirror's has *args). By default every array of
-            floats; whole numbers, Python numbers, strings and None are passed on as they are.
+        differentiable: names of inputs (as the mirror's signature has them, or the forward's if the mirror's
+            has *args). By default every array of floats; whole numbers, Python numbers, strings and None are
+            passed on as they are.
         factors: a gradient that is something else than that of the sum of dout * out by convention:
             {"W": lambda x, W: 1 / len(x)} for a dW that is a mean over examples.
 
@@ -149,21 +149,12 @@ def check_operation(
     """
     if not isinstance(operation, Operation):
         raise TypeError(f"operation is a {type(operation).__name__}, expected a sandbox.Operation.")
-    if inputs:
-        return _check_case(operation, inputs, contracts)
-    if not operation.draws:
-        return _check_examples(operation, contracts)
-    return smallest_failure(
-        operation.examples,
-        lambda case: _check_case(operation, case, contracts),
-        name=operation.name,
-        describe=lambda case: _described(operation, case),
-        cases=cases,
-    )
-
-
-def _check_examples(operation: Operation, contracts: bool) -> Report:
-    examples = list(operation.examples)
+    if not inputs and operation.draws:
+        return smallest_failure(
+            operation.examples, lambda case: _check_case(operation, case, contracts), name=operation.name,
+            describe=partial(_described, operation), cases=cases,
+        )  # fmt: skip
+    examples = [inputs] if inputs else list(operation.examples)
     if not examples:
         raise ValueError(
             f"{operation.name}: there are no inputs and no examples; give "
@@ -188,13 +179,15 @@ def _described(operation: Operation, case: Inputs) -> str:
 def _check_case(operation: Operation, inputs: Value, contracts: bool) -> Report:
     inputs, differentiable = _accepted(operation, inputs)
     arrays = tuple(
-        i for i, (n, x) in enumerate(zip(operation.inputs, inputs, strict=False))
-        if n in differentiable or isinstance(x, np.ndarray | np.generic)
+        i for i, (name, x) in enumerate(zip(operation.inputs, inputs, strict=False))
+        if name in differentiable or isinstance(x, np.ndarray | np.generic)
     )  # fmt: skip
     constants = tuple((i, type(x), x) for i, x in enumerate(inputs) if i not in arrays)
     given = tuple(np.asarray(inputs[i]) for i in arrays)
     forward, backward = equations(operation, arrays, constants, differentiable)
-    both = (*_cotangents(shapes_of_outputs(operation, forward, backward, given), given), *given)
+    rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
+    shapes = shapes_of_outputs(operation, forward, backward, given)
+    both = (*(np.asarray(rng.standard_normal(s)).astype(dtype_of(given)) for s in shapes), *given)
     made, failure = _made(forward, operation.forward, given)
     if failure:
         return Report((failure,))
@@ -205,23 +198,16 @@ def _check_case(operation: Operation, inputs: Value, contracts: bool) -> Report:
     of_values = check_local(forward, given, made, at_fault=of_forward(of_backward.rows))
     rows: list[Row] = [*of_values.rows, *of_backward.rows]
     rows += () if failure else _not_checked(operation, backward.function, gradients, inputs)
-    if contracts:
-        failed = {row.function for row in rows if row.verdict is Verdict.FAIL}
-        of_each = ((forward, operation.forward, given), (backward, operation.backward, both))
-        for equation, function, flat in of_each:
-            right = equation.function not in failed
-            rows += check_contracts(equation, function, flat, stacks=None, right=right)
+    failed = {row.function for row in rows if row.verdict is Verdict.FAIL}
+    tested = [(forward, operation.forward, given), (backward, operation.backward, both)]
+    for equation, function, flat in tested if contracts else ():
+        right = equation.function not in failed
+        rows += check_contracts(equation, function, flat, stacks=None, right=right)
     return Report(
         random_first(rows), of_values.kinks + of_backward.kinks,
         tuple(sorted({*of_values.unknown, *of_backward.unknown})),
         links=Links(fed=frozenset({(forward.function, backward.function)})),
     )  # fmt: skip
-
-
-def _cotangents(shapes: Iterable[tuple[int, ...]], given: Inputs) -> Iterator[Array]:
-    rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
-    dtype = np.result_type(*(x for x in given if x.dtype.kind == "f"))
-    return (np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes)
 
 
 def _made(equation: Equation, function: Function, inputs: Inputs) -> tuple[Value, OutputRow | None]:
@@ -250,9 +236,8 @@ def _not_checked(operation: Operation, function: str, returned: Value, inputs: I
         return
     for name, x, gradient in zip(operation.inputs, inputs, gradients, strict=False):
         if type(x) is float and gradient is not None:
-            finding = (
-                f"it is not checked, because {name} is a float of Python; give np.asarray({x}) to check it."
-            )
+            finding = f"it is not checked, because {name} is a float of Python; "
+            finding += f"give np.asarray({x}) to check it."
             yield OutputRow(function, Scope.LOCAL, None, f"d{name}", Verdict.NOTE, finding)
 
 
@@ -260,84 +245,69 @@ def _not_checked(operation: Operation, function: str, returned: Value, inputs: I
 
 
 def _accepted(operation: Operation, inputs: Value) -> tuple[Inputs, tuple[str, ...]]:
-    """The inputs as arrays and constants, and the names of those that are differentiated.
+    """The inputs as arrays of NumPy and constants, and the names of those that are differentiated.
 
     Raises:
         TypeError, ValueError: they do not fit the operation.
     """
     _check_count(operation, inputs)
-    names = operation.inputs
-    inputs = tuple(_checked(operation, name, x) for name, x in zip(names, inputs, strict=False))
-    given = dict(zip(names, inputs, strict=False))
-    differentiable = operation.differentiable
-    if differentiable is None:
-        differentiable = tuple(n for n, x in given.items() if _is_float_array(x))
+    given = {
+        name: np.asarray(x) if isinstance(x, jax.Array) else x
+        for name, x in zip(operation.inputs, inputs, strict=False)
+    }
+    for name, x in given.items():
+        _check_input(f"{operation.name}: {name}", x)
+    kinds = {n: f"{x.dtype} array" if _is_array(x) else type(x).__name__ for n, x in given.items()}
+    floats = tuple(name for name, x in given.items() if _is_array(x) and x.dtype.kind == "f")
+    differentiable = floats if operation.differentiable is None else operation.differentiable
     if not differentiable:
-        kinds = ", ".join(f"{n} is a {_kind(x)}" for n, x in given.items())
         raise ValueError(
-            f"{operation.name}: no input is a NumPy array of floats ({kinds}); convert them with "
+            f"{operation.name}: no input is a NumPy array of floats "
+            f"({', '.join(f'{name} is a {kind}' for name, kind in kinds.items())}); convert them with "
             "np.asarray(x, float), or name what is differentiated with Operation(differentiable=...)."
         )
     for name, x in given.items():
         if name in differentiable and np.asarray(x).dtype.kind != "f":
             raise TypeError(
-                f"{operation.name}: {name} is a {_kind(x)} and is to be differentiated, expected floats; "
+                f"{operation.name}: {name} is a {kinds[name]} and is to be differentiated, expected floats; "
                 f"give np.asarray({name}, float)."
             )
-    return inputs, differentiable
+    return tuple(given.values()), differentiable
 
 
 def _check_count(operation: Operation, inputs: Value) -> None:
-    names = operation.inputs
+    names = ", ".join(operation.inputs)
     if not isinstance(inputs, tuple | list):
         raise TypeError(
             f"{operation.name}: an example is a {type(inputs).__name__}, expected a tuple of inputs; write "
             "(x,) for a single one."
         )
-    if len(inputs) > len(names):
-        raise ValueError(
-            f"{operation.name}: {len(inputs)} inputs, expected at most {len(names)}: {', '.join(names)}."
-        )
+    count = f"{operation.name}: {len(inputs)} inputs, expected"
+    if len(inputs) > len(operation.inputs):
+        raise ValueError(f"{count} at most {len(operation.inputs)}: {names}.")
     try:
         inspect.signature(operation.mirror).bind(*inputs)
     except TypeError as error:
+        raise TypeError(f"{count} {names}: {error}.") from None
+
+
+def _check_input(what: str, x: Value) -> None:
+    """It is no array of something else than real numbers of at most double precision, holds no arrays in a
+    list or a dict, by which nothing would be differentiated, and no NaN, with which nothing is compared."""
+    if _is_array(x) and (x.dtype.kind not in "fiub" or (x.dtype.kind == "f" and x.dtype.itemsize > 8)):
         raise TypeError(
-            f"{operation.name}: {len(inputs)} inputs, expected {', '.join(names)}: {error}."
-        ) from None
-
-
-def _checked(operation: Operation, name: str, x: Value) -> Value:
-    """An input as it is given to the forward: arrays are NumPy's.
-
-    Raises:
-        TypeError: an array of something else than real numbers of at most double precision, or arrays in
-            a list or a dict, by which nothing would be differentiated.
-        ValueError: NaN, with which nothing can be compared.
-    """
-    x = np.asarray(x) if isinstance(x, jax.Array) else x
-    if isinstance(x, np.ndarray | np.generic) and (
-        x.dtype.kind not in "fiub" or (x.dtype.kind == "f" and x.dtype.itemsize > 8)
-    ):
-        raise TypeError(
-            f"{operation.name}: {name} has dtype {x.dtype}, expected float64, float32, float16, whole "
-            "numbers or booleans; give the real and the imaginary part of complex numbers as two inputs."
+            f"{what} has dtype {x.dtype}, expected float64, float32, float16, whole numbers or booleans; "
+            "give the real and the imaginary part of complex numbers as two inputs."
         )
     arrays = (np.ndarray, jax.Array)
     if isinstance(x, dict | list | tuple) and any(isinstance(leaf, arrays) for leaf in jax.tree.leaves(x)):
         raise TypeError(
-            f"{operation.name}: {name} is a {type(x).__name__} that holds arrays, expected each array as an "
-            "input of its own, by which the gradient is checked; unpack it in a small function around yours."
+            f"{what} is a {type(x).__name__} that holds arrays, expected each array as an input of its own, "
+            "by which the gradient is checked; unpack it in a small function around yours."
         )
-    if _is_float_array(x) and np.isnan(x).any():
-        raise ValueError(
-            f"{operation.name}: {name} holds NaN, with which nothing can be compared; give numbers."
-        )
-    return x
+    if _is_array(x) and np.isnan(x).any():
+        raise ValueError(f"{what} holds NaN, with which nothing can be compared; give numbers.")
 
 
-def _kind(x: Value) -> str:
-    return f"{x.dtype} array" if isinstance(x, np.ndarray | np.generic) else type(x).__name__
-
-
-def _is_float_array(x: Value) -> bool:
-    return isinstance(x, np.ndarray | np.generic) and x.dtype.kind == "f"
+def _is_array(x: Value) -> bool:
+    return isinstance(x, np.ndarray | np.generic)

@@ -21,7 +21,7 @@ from sandbox.verifier.rows import (
     Verdict,
     explanation,
     of_any_layer,
-)
+)  # fmt: skip
 
 Pairs = frozenset[tuple[str, str]]
 
@@ -72,29 +72,27 @@ class Finding:
 
 def findings(rows: Sequence[Row], seen: Links) -> tuple[Finding, ...]:
     """What to look at first; then what does not follow from it, a function each."""
-    failures = [row for row in rows if row.verdict is Verdict.FAIL]
+    failures: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.verdict is Verdict.FAIL:
+            failures.setdefault(row.function, []).append(row)
     if not failures:
         return ()
-    first, also = _first(failures)
-    functions = dict.fromkeys(row.function for row in failures if row.function != first.function)
+    _, *others = failures
+    first, also = _first(next(iter(failures.values())))
     following = seen.following(first)
-    follow = tuple(name for name in functions if name in following)
-    beside = [name for name in functions if name not in following]
-    return (
-        Finding(first, also, follow),
-        *(Finding(next(row for row in failures if row.function == name)) for name in beside),
-    )
+    follow = tuple(name for name in others if name in following)
+    beside = (Finding(failures[name][0]) for name in others if name not in following)
+    return Finding(first, also, follow), *beside
 
 
 def _first(failures: list[Row]) -> tuple[Row, tuple[Row, ...]]:
-    """The failure to look at, and one row for each other way in which its function fails."""
-    leading = failures[0]
-    own = [row for row in failures if row.function == leading.function]
-    kind = leading.scope, of_any_layer(leading)
-    alike = [row for row in own if (row.scope, of_any_layer(row)) == kind]
+    """Of one function: the failure to look at, and one row for each other way in which it fails."""
+    kind = failures[0].scope, of_any_layer(failures[0])
+    alike = [row for row in failures if (row.scope, of_any_layer(row)) == kind]
     first = min(alike, key=lambda row: row.layer or 0)
     others: dict[str, Row] = {}
-    for row in own:
+    for row in failures:
         if row not in alike and explanation(row) not in (explanation(first), first.finding):
             others.setdefault(explanation(row), row)
     return first, tuple(others.values())
@@ -108,16 +106,15 @@ def ordered(rows: Mapping[str, Sequence[Row]], last: Sequence[Row] = ()) -> tupl
 
 
 def random_first(rows: Sequence[Row]) -> tuple[Row, ...]:
-    first: dict[str, int] = {}
-    for i, row in enumerate(rows):
-        first.setdefault(row.function, i)
+    functions = [row.function for row in rows]
 
-    def order(i: int) -> tuple[int, bool]:
-        told = getattr(rows[i], "contract", None) is Contract.DETERMINISTIC
-        told = told and rows[i].verdict is Verdict.FAIL
-        return (first[rows[i].function], False) if told else (i, True)
+    def place(i: int) -> tuple[int, bool]:
+        row = rows[i]
+        contract = row.contract if isinstance(row, ContractRow) else None
+        random = contract is Contract.DETERMINISTIC and row.verdict is Verdict.FAIL
+        return (functions.index(row.function), False) if random else (i, True)
 
-    return tuple(rows[i] for i in sorted(range(len(rows)), key=order))
+    return tuple(rows[i] for i in sorted(range(len(rows)), key=place))
 
 
 def of_forward(backward: Iterable[OutputRow]) -> Fault:

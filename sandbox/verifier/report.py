@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 from sandbox.typing import Value
@@ -79,16 +81,10 @@ class Report:
     def to_dict(self) -> dict[str, Value]:
         """Plain data, ready for `json.dumps`: a number that JSON cannot hold is null (NaN: nothing was
         compared) or the string "inf" or "-inf"."""
-        return {
-            "ok": bool(self),
-            "summary": self.summary(),
-            "kinks": self.kinks,
-            "unknown_primitives": list(self.unknown_primitives),
-            "example": self.example,
-            "cases": self.cases,
-            "tested": self.tested,
-            "rows": [_row(row) for row in self.rows],
-        }
+        as_they_are = ("kinks", "unknown_primitives", "example", "cases", "tested")
+        fields = {name: _plain(getattr(self, name)) for name in as_they_are}
+        rows = [_row(row) for row in self.rows]
+        return {"ok": bool(self), "summary": self.summary(), **fields, "rows": rows}
 
     def headline(self) -> str:
         """The first failure in a line."""
@@ -116,14 +112,11 @@ class Report:
 def merged(reports: Iterable[Report]) -> Report:
     """One report of all the rows."""
     reports = tuple(reports)
-    seen = Links()
-    for report in reports:
-        seen |= report.links
     return Report(
         tuple(row for report in reports for row in report.rows),
         sum(report.kinks for report in reports),
         tuple(sorted({name for report in reports for name in report.unknown_primitives})),
-        links=seen,
+        links=reduce(or_, (report.links for report in reports), Links()),
     )
 
 
@@ -149,6 +142,6 @@ def _plain(value: Value) -> Value:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and value != value:
-        return None
-    return str(value) if isinstance(value, float) and abs(value) == float("inf") else value
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)

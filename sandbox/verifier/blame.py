@@ -21,7 +21,7 @@ from sandbox.verifier.rows import (
     Verdict,
     explanation,
     of_any_layer,
-)  # fmt: skip
+)
 
 Pairs = frozenset[tuple[str, str]]
 

@@ -6,7 +6,6 @@ import importlib.util
 import sys
 import textwrap
 import traceback
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -27,20 +26,14 @@ def load_file(path: Path) -> ModuleType:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return _run(spec, path)
-
-
-def _run(spec: ModuleSpec, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     known = sys.modules.get(path.stem)
     sys.modules[path.stem] = module  # where dataclasses, for one, look for it
     try:
-        assert spec.loader is not None
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise ValueError(
-            f"running {path} raised {raised_at(error)}; correct the file and check again."
-        ) from error
+        words = f"running {path} raised {raised_at(error)}; correct the file and check again."
+        raise ValueError(words) from error
     finally:
         if known is not None:
             sys.modules[path.stem] = known
@@ -49,12 +42,11 @@ def _run(spec: ModuleSpec, path: Path) -> ModuleType:
 
 def raised_at(error: BaseException) -> str:
     """An exception and the last line of the user's code that it passed, in words."""
-    frames = _users(error)
-    where = "" if isinstance(error, SyntaxError) else _where(frames[-1:])  # whose text names the place
-    text = textwrap.shorten(
-        str(error) or (frames[-1].line if frames else None) or "", 200, placeholder=" ..."
-    )
-    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+    frames, kind = _users(error)[-1:], type(error).__name__
+    where = "" if isinstance(error, SyntaxError) else _where(frames)  # whose text names the place
+    said = str(error) or "".join(frame.line or "" for frame in frames)
+    text = textwrap.shorten(said, 200, placeholder=" ...")
+    return f"{kind}: {text}{where}" if text else f"{kind}{where}"
 
 
 def first_line(error: BaseException) -> str:

@@ -66,7 +66,12 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     the last few answers are kept.
     """
     arrays, dtype = broadcast(equation, inputs), dtype_of(inputs)
-    key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays))
+    digests = (hashlib.blake2b(np.ascontiguousarray(a).data).digest() if a.size else b"" for a in arrays)
+    key = (
+        equation.reference,
+        str(dtype),
+        *((a.shape, str(a.dtype), d) for a, d in zip(arrays, digests, strict=True)),
+    )
     noise = _answers.get(key)
     if noise is None:
         noise = measure(equation.reference, *arrays, dtype=dtype)
@@ -76,25 +81,15 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     return noise
 
 
-def _digest(array: Array) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(array).data).digest() if array.size else b""
-
-
 def _size(noise: Noise) -> int:
     return sum(output.reference.nbytes + output.sigma.nbytes for output in noise.outputs)
 
 
 def compare_outputs(
-    equation: Equation,
-    result: Value,
-    noise: Noise,
-    inputs: Inputs,
-    *,
-    scope: Scope = Scope.LOCAL,
-    layer: int | None = None,
-    candidates: Candidates | None = None,
+    equation: Equation, result: Value, noise: Noise, inputs: Inputs, *, scope: Scope = Scope.LOCAL,
+    layer: int | None = None, candidates: Candidates | None = None,
     judge: Judge = lambda k, computed: Explanation(),
-) -> list[OutputRow]:
+) -> list[OutputRow]:  # fmt: skip
     """A row for each output in the result of a call; one row alone if the result has another structure.
 
     `candidates(k)` yields explanations for output k, by default those of the equation.
@@ -142,14 +137,9 @@ def _candidates(equation: Equation, inputs: Inputs, k: int) -> Iterator[tuple[st
 
 
 def check_local(
-    equation: Equation,
-    inputs: Inputs,
-    result: Value,
-    *,
-    layer: int | None = None,
-    forward: Function | None = None,
-    at_fault: Fault = Fault.UNASKED,
-) -> Compared:
+    equation: Equation, inputs: Inputs, result: Value, *, layer: int | None = None,
+    forward: Function | None = None, at_fault: Fault = Fault.UNASKED,
+) -> Compared:  # fmt: skip
     """Rows of one call. With `forward`, the tested forward function, a wrong gradient is put to the
     third oracle, which says whether the backward or the mirror is wrong; `at_fault`: who is, where that is
     known before."""
@@ -191,8 +181,9 @@ def _jumps_where_wrong(equation: Equation, inputs: Inputs, k: int, computed: Arr
     error = np.abs(computed.astype(np.float64) - expected.reference)
     wrong = error > 100 * expected.sigma
     jumps = np.zeros(wrong.shape, bool)
+    count = equation.cotangents
     for _ in range(4):
-        near = tuple(_near(x, rng) if i >= equation.cotangents else x for i, x in enumerate(inputs))
+        near = (*inputs[:count], *(_near(x, rng) for x in inputs[count:]))
         moved = np.abs(measured(equation, near).outputs[k].reference - expected.reference)
         jumps |= moved > 1e-3 * error
     return bool(wrong.any() and np.all(jumps[wrong]))

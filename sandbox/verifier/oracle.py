@@ -48,34 +48,30 @@ def directional(function: Function, x: Array, v: Array, step: float | None = Non
         step: the largest step, by default 0.05 of the size of x in units of that of v.
     """
     x, v = np.asarray(x, np.float64), np.asarray(v, np.float64)
-    by_differences = _richardson(function, x, v, step or _first_step(x, v))
+    if not step:
+        size = float(np.sqrt(np.mean(x**2))) if x.size else 1.0
+        step = 0.05 * max(size, 1e-3) / (_largest(v) or 1.0)
+    by_differences = _richardson(function, x, v, step)
     with quiet():
         try:
             shifted = np.asarray(function(x + 1j * _STEP * v))
         except Exception:  # not for complex numbers, in whatever way the function says so
             return by_differences
-    if shifted.dtype.kind != "c":
-        return by_differences
-    value = float(shifted.imag) / _STEP
+    value = float(shifted.imag) / _STEP if shifted.dtype.kind == "c" else float("nan")
     if not abs(value - by_differences.value) <= 10 * by_differences.error:
         return by_differences
     return Derivative(value, 64 * np.finfo(float).eps * abs(value) + np.finfo(float).tiny)
-
-
-def _first_step(x: Array, v: Array) -> float:
-    size = float(np.max(np.abs(v), initial=0.0))
-    return 0.05 * max(float(np.sqrt(np.mean(x**2))) if x.size else 1.0, 1e-3) / (size or 1.0)
 
 
 def _richardson(function: Function, x: Array, v: Array, h: float) -> Derivative:
     """Ridders' table: each column removes the next even power of h; the best entry is the one whose
     neighbours differ least."""
     table = np.zeros((_ROWS, _ROWS))
-    size = float(np.max(np.abs(x), initial=0.0)) / (float(np.max(np.abs(v), initial=0.0)) or 1.0)
+    size = _largest(x) / (_largest(v) or 1.0)
     best = Derivative(float("nan"), float("inf"))
     with np.errstate(all="ignore"):
         for i in range(_ROWS):
-            plus, minus = _real(function(x + h * v)), _real(function(x - h * v))
+            plus, minus = (float(np.real(function(x + t * v))) for t in (h, -h))
             table[i, 0] = (plus - minus) / (2 * h)
             # A few roundings of the function and of its arguments x +- h v (which its slope carries on); the
             # extrapolation amplifies them by less than prod_j (s^2j + 1) / (s^2j - 1) < 3 with s = 2.
@@ -87,18 +83,17 @@ def _richardson(function: Function, x: Array, v: Array, h: float) -> Derivative:
 
 def _extrapolated(table: Array, i: int, cancellation: float, best: Derivative) -> Derivative:
     """Fills row i of the table from its first entry; the best entry so far."""
-    factor = _SHRINK**2
     for j in range(1, i + 1):
+        factor = _SHRINK ** (2 * j)
         table[i, j] = (table[i, j - 1] * factor - table[i - 1, j - 1]) / (factor - 1)
-        factor *= _SHRINK**2
         spread = max(abs(table[i, j] - table[i, j - 1]), abs(table[i, j] - table[i - 1, j - 1]))
         if spread + cancellation < best.error:
             best = Derivative(float(table[i, j]), float(spread + cancellation))
     return best
 
 
-def _real(value: Value) -> float:
-    return float(np.real(value))
+def _largest(x: Array) -> float:
+    return float(np.max(np.abs(x), initial=0.0))
 
 
 # --- who is wrong ---------------------------------------------------------------------------------
@@ -166,10 +161,10 @@ def _agrees(
 def _has_kink(function: Function, x: Array, v: Array, gap: float) -> bool:
     """Whether the slopes on either side differ: at a kink a numerical derivative is neither. In several
     directions, because along v the kinks of two entries may cancel."""
-    h = 1e-6 * max(float(np.max(np.abs(x), initial=0.0)), 1.0)
+    h = 1e-6 * max(_largest(x), 1.0)
     rng = np.random.default_rng(0)
     for signs in (1.0, *rng.choice([-1.0, 1.0], (3, *np.shape(v)))):
-        minus, here, plus = (_real(function(x + t * signs * v)) for t in (-h, 0.0, h))
+        minus, here, plus = (float(np.real(function(x + t * signs * v))) for t in (-h, 0.0, h))
         if abs((plus - here) - (here - minus)) / h > gap / 8:
             return True
     return False

@@ -66,12 +66,7 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     the last few answers are kept.
     """
     arrays, dtype = broadcast(equation, inputs), dtype_of(inputs)
-    digests = (hashlib.blake2b(np.ascontiguousarray(a).data).digest() if a.size else b"" for a in arrays)
-    key = (
-        equation.reference,
-        str(dtype),
-        *((a.shape, str(a.dtype), d) for a, d in zip(arrays, digests, strict=True)),
-    )
+    key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays))
     noise = _answers.get(key)
     if noise is None:
         noise = measure(equation.reference, *arrays, dtype=dtype)
@@ -79,6 +74,10 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     if equation.picks:
         return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
     return noise
+
+
+def _digest(array: Array) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(array).data).digest() if array.size else b""
 
 
 def _size(noise: Noise) -> int:

@@ -64,8 +64,7 @@ def _parts(before: Value, after: Value, where: str) -> Iterator[tuple[str, Value
         return ((f"{where}[{i}]", b, a) for i, (b, a) in enumerate(zip(before, after, strict=True)))
     if isinstance(before, np.ndarray) or isinstance(after, np.ndarray):
         b, a = np.asarray(before), np.asarray(after)
-        same = b.dtype == a.dtype and np.array_equal(b, a, equal_nan=b.dtype.kind == "f")
-        return "" if same else where
+        return "" if b.dtype == a.dtype and np.array_equal(b, a, equal_nan=b.dtype.kind == "f") else where
     if hasattr(before, "__dict__") and type(before) is type(after) and not callable(before):
         return iter([(where, vars(before), vars(after))])
     # Of other objects a copy need not be equal.

@@ -93,12 +93,10 @@ class Recorder:
 
     def _places_of_the_tested(self) -> Iterator[Place]:
         """The names of the family in the modules of the tested functions."""
+        own = [getattr(inspect.unwrap(f), "__globals__", {}) for f in self.tested.values()]
         known = {id(namespace) for namespace, _, _ in self.family.places}
-        for function in self.tested.values():
-            own = getattr(inspect.unwrap(function), "__globals__", None)
-            if own is not None and id(own) not in known:
-                known.add(id(own))
-                yield from ((own, name, name) for name in self.family.functions if callable(own.get(name)))
+        for namespace in {id(n): n for n in own if id(n) not in known}.values():
+            yield from ((namespace, n, n) for n in self.family.functions if callable(namespace.get(n)))
 
     def call(self, name: str, original: Function, *args: Value, **kwargs: Value) -> Value:
         """Call what is tested under this name, or else the original, and keep what it got and gave."""

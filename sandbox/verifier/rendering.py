@@ -28,11 +28,11 @@ ENTRY_HEADINGS = ("entry", "computed", "reference", "ratio", "error/sigma")
 _STYLES = {"pass": "green", "FAIL": "bold red", "note": "yellow", "not compared": "dim"}
 _COLOURS = {"pass": "green", "FAIL": "crimson", "note": "darkorange", "not compared": "gray"}  # of HTML
 _FAULTS = {
-    Fault.BACKWARD: " The forward, differenced numerically, agrees with the mirror: the backward is wrong.",
-    Fault.MIRROR: " The forward, differenced numerically, agrees with the backward: the mirror is wrong, or "
+    Fault.BACKWARD: "The forward, differenced numerically, agrees with the mirror: the backward is wrong.",
+    Fault.MIRROR: "The forward, differenced numerically, agrees with the backward: the mirror is wrong, or "
     "both of the others are, alike.",
-    Fault.FORWARD: " The backward agrees with the mirror, and the forward does not: the forward is wrong.",
-    Fault.UNDECIDED: " The forward, differenced numerically, agrees with neither backward nor mirror.",
+    Fault.FORWARD: "The backward agrees with the mirror, and the forward does not: the forward is wrong.",
+    Fault.UNDECIDED: "The forward, differenced numerically, agrees with neither backward nor mirror.",
     Fault.UNASKED: "",
 }
 
@@ -63,8 +63,7 @@ def _sentences(report: Report) -> Iterator[str]:
     if report.cases > 1:
         yield f"{report.cases} random cases passed; the table is of one with the largest error."
     if uncompared := [row for row in report.rows if row.verdict is Verdict.NOT_COMPARED]:
-        first = uncompared[0]
-        yield f"{_counted(uncompared)} not compared. {first.place}: {first.finding}"
+        yield f"{_counted(uncompared)} not compared. {uncompared[0].place}: {uncompared[0].finding}"
     if report.kinks:
         decisions = "1 decision is" if report.kinks == 1 else f"{report.kinks} decisions are"
         yield f"{decisions} within rounding of a kink: either branch is accepted there."
@@ -74,10 +73,9 @@ def _sentences(report: Report) -> Iterator[str]:
 
 
 def _counts(report: Report) -> str:
-    values = Counter(row.verdict for row in report.outputs)
-    kept = Counter(row.verdict for row in report.contracts)
+    values, kept = (Counter(r.verdict for r in rows) for rows in (report.outputs, report.contracts))
     contracts = f", {kept[Verdict.PASS]} contracts kept" if kept else ""
-    total = values[Verdict.PASS] + values[Verdict.FAIL] + values[Verdict.NOT_COMPARED]
+    total = values.total() - values[Verdict.NOTE]
     text = f"{values[Verdict.PASS]} of {total} outputs agree with the mirror{contracts}"
     if failures := report.failures():
         return f"{text}; {_counted(failures)} failed."
@@ -87,18 +85,15 @@ def _counts(report: Report) -> str:
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
     for i, finding in enumerate(findings):
-        yield f"{'Besides:' if i else 'Look first at'} {_explained(finding.row)}"
+        row = finding.row
+        words = " ".join(filter(None, (row.finding, row.pattern, _FAULTS[row.at_fault])))
+        yield f"{'Besides:' if i else 'Look first at'} {row.place}: {words}"
         if finding.also:
             also = [f"{row.output} ({explanation(row)})" for row in finding.also]
             yield f"Also: {'; '.join(also[:3])}{'; ...' if also[3:] else ''}"
         if finding.follow:
             functions = ", ".join(finding.follow)
             yield f"Failures in {functions} may follow from it: correct this one, check again."
-
-
-def _explained(row: Row) -> str:
-    pattern = f" {row.pattern}" if row.pattern else ""
-    return f"{row.place}: {row.finding}{pattern}{_FAULTS[row.at_fault]}"
 
 
 def _noted(report: Report) -> Iterator[str]:

@@ -92,6 +92,14 @@ def test_a_file_and_a_folder_are_checked_part_by_part(tmp_path: Path) -> None:
     assert "wrong.py: square" in of_folder._repr_html_()
 
 
+def test_what_could_not_be_checked_is_said_beside_what_failed(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(FILE.format(factor=3))
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    report = check(tmp_path)
+    assert "1 of 2 failed: wrong.py: square; 1 could not be checked" in str(report)
+    assert "broken.py raised ZeroDivisionError" in report.summary()
+
+
 def test_a_file_of_a_folder_that_does_not_run_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "right.py").write_text(FILE.format(factor=2))
     (tmp_path / "broken.py").write_text("1 / 0\n")

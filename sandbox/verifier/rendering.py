@@ -42,15 +42,15 @@ _FAULTS = {
 
 def summary(report: Report) -> str:
     """A few sentences: how many outputs agree, how large the errors are, what to look at first."""
-    if report.parts or report.errors:
-        return of_parts(report)
-    return "\n".join(_sentences(report))
+    several = report.parts or report.errors
+    return "\n".join((of_parts(report), *report.errors) if several else _sentences(report))
 
 
 def of_parts(report: Report) -> str:
-    if failed := [name for name, part in report.parts.items() if not part]:
-        return f"{len(failed)} of {len(report.parts)} failed: {', '.join(failed)}"
-    return f"{len(report.errors)} could not be checked" if report.errors else "all passed"
+    failed = [name for name, part in report.parts.items() if not part]
+    said = [f"{len(failed)} of {len(report.parts)} failed: {', '.join(failed)}"] if failed else []
+    said += [f"{len(report.errors)} could not be checked"] if report.errors else []
+    return "; ".join(said) or "all passed"
 
 
 def _sentences(report: Report) -> Iterator[str]:
@@ -216,7 +216,7 @@ def _table(
 def to_html(report: Report) -> str:
     """For notebooks, which are read from the top: what to look at first, then the table."""
     if report.parts or report.errors:
-        text = "".join(f"<p>{escape(line)}</p>" for line in (of_parts(report), *report.errors))
+        text = "".join(f"<p>{escape(line)}</p>" for line in summary(report).split("\n"))
         return text + "".join(f"<h4>{escape(n)}</h4>{to_html(part)}" for n, part in report.parts.items())
     text = "".join(
         f'<p style="white-space:normal">{escape(line)}</p>'

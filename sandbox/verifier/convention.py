@@ -131,14 +131,21 @@ class Convention:
 
 
 def equations(
-    operation: Operation, arrays: tuple[int, ...], constants: tuple[Constant, ...], names: tuple[str, ...]
-) -> tuple[Equation, Equation]:
-    """Forward and backward; kept, so that their mirrors are traced once."""
+    operation: Operation, inputs: Inputs, names: tuple[str, ...]
+) -> tuple[Equation, Equation, tuple[Array, ...]]:
+    """Forward and backward, kept, so that their mirrors are traced once; and those of the inputs that are
+    arrays. `names`: of the inputs that are differentiated."""
+    arrays = tuple(
+        i for i, (name, x) in enumerate(zip(operation.inputs, inputs, strict=False))
+        if name in names or isinstance(x, np.ndarray | np.generic)
+    )  # fmt: skip
+    constants = tuple((i, type(x), x) for i, x in enumerate(inputs) if i not in arrays)
     convention = Convention(operation, arrays, constants, names)
     try:
-        return _equations(convention)
+        forward, backward = _equations(convention)
     except TypeError:  # a constant that cannot be hashed, a list for instance
-        return _equations.__wrapped__(convention)
+        forward, backward = _equations.__wrapped__(convention)
+    return forward, backward, tuple(np.asarray(inputs[i]) for i in arrays)
 
 
 @lru_cache(maxsize=256)

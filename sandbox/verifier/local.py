@@ -42,18 +42,18 @@ class _Answers:
     def __init__(self) -> None:
         self.lock, self.kept, self.bytes = threading.Lock(), OrderedDict[Value, Noise](), 0
 
-    def get(self, key: Value) -> Noise | None:
+    def get(self, key: Value, make: Callable[[], Noise]) -> Noise:
         with self.lock:
             if key in self.kept:
                 self.kept.move_to_end(key)
-            return self.kept.get(key)
-
-    def add(self, key: Value, noise: Noise) -> None:
+                return self.kept[key]
+        noise = make()
         with self.lock:
             self.bytes += 0 if key in self.kept else _size(noise)
             self.kept[key] = noise
             while len(self.kept) > 1 and self.bytes > _KEPT:
                 self.bytes -= _size(self.kept.popitem(last=False)[1])
+        return noise
 
 
 _answers = _Answers()
@@ -67,10 +67,7 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     """
     arrays, dtype = broadcast(equation, inputs), dtype_of(inputs)
     key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays))
-    noise = _answers.get(key)
-    if noise is None:
-        noise = measure(equation.reference, *arrays, dtype=dtype)
-        _answers.add(key, noise)
+    noise = _answers.get(key, lambda: measure(equation.reference, *arrays, dtype=dtype))
     if equation.picks:
         return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
     return noise

@@ -178,13 +178,7 @@ def _described(operation: Operation, case: Inputs) -> str:
 
 def _check_case(operation: Operation, inputs: Value, contracts: bool) -> Report:
     inputs, differentiable = _accepted(operation, inputs)
-    arrays = tuple(
-        i for i, (name, x) in enumerate(zip(operation.inputs, inputs, strict=False))
-        if name in differentiable or isinstance(x, np.ndarray | np.generic)
-    )  # fmt: skip
-    constants = tuple((i, type(x), x) for i, x in enumerate(inputs) if i not in arrays)
-    given = tuple(np.asarray(inputs[i]) for i in arrays)
-    forward, backward = equations(operation, arrays, constants, differentiable)
+    forward, backward, given = equations(operation, inputs, differentiable)
     rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
     shapes = shapes_of_outputs(operation, forward, backward, given)
     both = (*(np.asarray(rng.standard_normal(s)).astype(dtype_of(given)) for s in shapes), *given)

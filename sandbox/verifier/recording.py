@@ -69,6 +69,11 @@ class Call:
     children: list[Call] = field(default_factory=list)
     fed_by: tuple[Call, ...] = ()
 
+    @property
+    def inside(self) -> set[str]:
+        """The functions that have begun and not returned."""
+        return {self.function} | (self.parent.inside if self.parent else set())
+
 
 class Recorder:
     """The calls of one check, in the order in which they began."""
@@ -76,8 +81,7 @@ class Recorder:
     def __init__(self, tested: Mapping[str, Function], family: Family) -> None:
         self.tested, self.family = tested, family
         self.calls: list[Call] = []
-        self._stack: list[Call] = []
-        self._inside: set[str] = set()
+        self._current: Call | None = None
 
     @contextmanager
     def bound(self) -> Iterator[dict[str, Function]]:
@@ -100,36 +104,28 @@ class Recorder:
 
     def call(self, name: str, original: Function, *args: Value, **kwargs: Value) -> Value:
         """Call what is tested under this name, or else the original, and keep what it got and gave."""
-        if name in self._inside:
+        if self._current is not None and name in self._current.inside:
             return original(*args, **kwargs)
         target = self.tested.get(name, original)
         # Further arguments, of a function of the user's own signature, are passed on and not looked at.
         arity, keywords = _signature(self.family.functions[name])
         arguments = _positional(target, args, kwargs)[:arity]
         options = {key: value for key, value in kwargs.items() if key in keywords}
-        return self._recorded(name, functools.partial(target, *args, **kwargs), arguments, options)
-
-    def _recorded(
-        self, name: str, function: Callable[[], Value], arguments: Inputs, options: dict[str, Value]
-    ) -> Value:
-        parent = self._stack[-1] if self._stack else None
-        call = Call(name, copied(arguments), parent, options)
+        call = Call(name, copied(arguments), self._current, options)
         self.calls.append(call)
-        if parent is not None:
-            parent.children.append(call)
-        self._stack.append(call)
-        self._inside.add(name)
+        if call.parent is not None:
+            call.parent.children.append(call)
+        self._current = call
         try:
             with own_warnings():  # the contracts ask for them
-                result = function()
+                result = target(*args, **kwargs)
             call.result, call.finished = copied(result), True
             return result
         except (Exception, SystemExit) as error:
             call.error, call.line = raised_at(error), first_line(error)
             raise
         finally:
-            self._inside.discard(name)
-            self._stack.pop()
+            self._current = call.parent
             call.mutated = difference(call.arguments, arguments)
 
 

@@ -83,7 +83,7 @@ def _verified(parameters: Parameters, data: Dataset, dtype: str, where: str) -> 
     if report.failures():
         raise GradientError(
             f"gradient check failed ({where}): {report.headline()}\n"
-            "The group was not stored; correct the passes in sandbox/network."
+            "The group was not stored; correct sandbox/network/passes.py."
         )
     errors = np.full((len(parameters) // 2, len(OUTPUTS)), np.nan)
     for row in report.outputs:

@@ -198,6 +198,19 @@ def test_nothing_that_comes_in_is_changed() -> None:
     sandbox.update_parameters(parameters, sandbox.L_model_backward(AL, Y, caches), 0.1)
 
 
+def test_a_network_of_whole_numbers_is_one_of_floats() -> None:
+    whole = {"W1": np.array([[1, 2]], np.uint8), "b1": np.array([[0]], np.uint8)}
+    X = np.array([[1, 0], [200, 0]], np.uint8)
+    AL, caches = sandbox.L_model_forward(X, whole)
+    AL_floats, caches_floats = sandbox.L_model_forward(
+        X.astype(float), {k: x * 1.0 for k, x in whole.items()}
+    )
+    np.testing.assert_array_equal(AL, AL_floats)
+    np.testing.assert_array_equal(caches[0][1], caches_floats[0][1])
+    grads = sandbox.L_model_backward(AL, np.array([[1, 0]]), caches)
+    assert sandbox.update_parameters(whole, grads, 1)["W1"].dtype == float
+
+
 def test_a_network_learns() -> None:
     parameters, X, Y = model(np.float64, m=40)
     costs = []
@@ -236,9 +249,19 @@ CASES: list[tuple[Any, type[Exception], str]] = [
     ),
     (lambda: sandbox.linear_backward(ones((2, 5)), (ones((3, 5)), ones((2, 3)))), ValueError, "2 parts"),  # type: ignore[arg-type]
     (
-        lambda: sandbox.linear_activation_forward(ones((1, 1)), ones((1, 1)), ones((1, 1)), "tanh"),
+        lambda: sandbox.linear_activation_forward(ones((1, 1)), ones((1, 1)), ones((1, 1)), "swish"),
         ValueError,
-        "activation is 'tanh'",
+        "activation is 'swish', expected 'relu'",
+    ),
+    (
+        lambda: sandbox.L_model_forward(*model(np.float64)[1::-1], activation="swish"),
+        ValueError,
+        "activation is 'swish', expected 'relu'",
+    ),
+    (
+        lambda: sandbox.compute_cost(ones((1, 2)) / 2, ones((1, 2)), cost="hinge"),
+        ValueError,
+        "cost is 'hinge', expected 'cross_entropy'",
     ),
     (lambda: sandbox.compute_cost(ones((1, 2)) / 2, np.array([[0, 2]])), ValueError, "Y holds values"),
     (lambda: sandbox.compute_cost(2 * ones((1, 2)), ones((1, 2))), ValueError, "AL holds values"),

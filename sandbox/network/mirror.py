@@ -101,8 +101,8 @@ def L_model_forward_with_caches(X: Any, parameters: dict[str, Any], g: Function)
     L = len(parameters) // 2
     A, caches = X, []
     for l in range(1, L + 1):
-        layer = A, parameters[f"W{l}"], parameters[f"b{l}"]
-        A, *cache = linear_activation_forward(*layer, g if l < L else sigmoid)
+        W, b = parameters[f"W{l}"], parameters[f"b{l}"]
+        A, *cache = linear_activation_forward(A, W, b, g if l < L else sigmoid)
         caches += cache
     return A, *caches
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -51,3 +54,8 @@ def test_functions(gradcheck):
 """
     )
     pytester.runpytest_subprocess("--gradcheck-cases", "3").assert_outcomes(passed=3)
+
+
+def test_loading_the_plugin_imports_nothing_of_ours() -> None:
+    code = "import autodiff_sandbox_pytest, sys; sys.exit('sandbox' in sys.modules or 'jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -29,6 +29,7 @@ from rich.progress import track
 from threadpoolctl import threadpool_limits
 
 import sandbox
+from sandbox.network.cases import drawn_network
 
 DECADES = (-3, 3)  # of z, in the histogram
 PER_DECADE = 3
@@ -64,15 +65,13 @@ def architecture(seed: int) -> tuple[list[int], int, Any]:
 def draw(seed: int) -> tuple[dict[str, Any], Any, Any]:
     """Parameters, X and Y of the case with this seed."""
     dims, m, dtype = architecture(seed // SHARED)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 3])  # not the stream from which the network is drawn
     scheme = rng.choice(["small", "he", "inverse_sqrt"])
     scale = 10 ** rng.uniform(-3, 3)
-    parameters = sandbox.initialize_parameters_deep(dims, rng=rng, scheme=scheme, dtype=dtype)
-    for key in parameters:
-        if key[0] == "b":
-            parameters[key] = 0.1 * rng.standard_normal(parameters[key].shape)
-        parameters[key] = (scale * parameters[key]).astype(dtype)
-    X = rng.standard_normal((dims[0], m)).astype(dtype)
+    parameters, X, Y = drawn_network(
+        dims, m, seed=seed, scheme=scheme, dtype=np.dtype(dtype).name, dead_unit=False
+    )
+    parameters = {key: (scale * x).astype(dtype) for key, x in parameters.items()}
     L = len(dims) - 1
     if rng.random() < 0.2:  # a saturated sigmoid
         parameters[f"W{L}"] *= dtype(10 ** rng.uniform(1, 5))
@@ -82,7 +81,7 @@ def draw(seed: int) -> tuple[dict[str, Any], Any, Any]:
         parameters[f"W{l}"][rows], parameters[f"b{l}"][rows] = 0, 0
     if rng.random() < 0.2:
         X[:, rng.random(m) < 0.5] = 0
-    return parameters, X, rng.integers(0, 2, (1, m))
+    return parameters, X, Y
 
 
 def one_by_one(seed: int) -> dict[str, Any]:

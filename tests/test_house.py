@@ -1,4 +1,4 @@
-"""Claims about the house itself: short functions, flat code, precise types, rooms that keep to their subject."""
+"""Claims about the house itself: short functions, flat code, precise types, rooms of one subject each."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from sandbox.noise import K, Measured
-from sandbox.typing import Array, Dtype, Value
+from sandbox.typing import Array, Dtype
 from sandbox.verifier.rows import Entry, Fault, OutputRow, Verdict
 
 ALPHA = 1e-9  # the largest probability that one right output fails either test
@@ -59,7 +59,7 @@ def threshold(components: int) -> float:
 
 
 def compare(
-    row: Callable[..., OutputRow], given: Value, expected: Measured, dtype: Dtype, explain: Explain
+    row: Callable[..., OutputRow], given: object, expected: Measured, dtype: Dtype, explain: Explain
 ) -> OutputRow:
     """What becomes of `row`, which lacks the verdict: `given` against the reference and sigma of `expected`.
 
@@ -163,7 +163,7 @@ def _errors(computed: Array, expected: Measured, comparable: Array) -> _Errors:
         return _Errors(z, float(np.max(z)), tensor_error, float(np.max(error) / largest), overflowed)
 
 
-def _as_array(value: Value) -> Array:
+def _as_array(value: object) -> Array:
     try:
         return np.asarray(value)
     except (TypeError, ValueError):  # rows of different lengths, say

@@ -15,9 +15,9 @@ from itertools import product
 import numpy as np
 
 from sandbox.noise import Measured
-from sandbox.typing import Array, Dtype, Value
+from sandbox.typing import Array, Dtype
 
-Candidates = Callable[[], Iterator[tuple[str, Value]]]
+Candidates = Callable[[], Iterator[tuple[str, object]]]
 """Called when an output is wrong: yields (explanation, what the mistake would have produced)."""
 
 _SLACK = 4.0  # a candidate carries rounding errors of its own
@@ -38,7 +38,7 @@ class _Mismatch:
     near: Array
     precision: float
     dtype: Dtype
-    inputs: Mapping[str, Value]
+    inputs: Mapping[str, Array | int]
 
     def right(self, a: Array) -> bool:
         return a.shape == self.g.shape and bool(np.all(np.abs(a - self.g) <= self.near))
@@ -50,7 +50,11 @@ class _Mismatch:
 
 
 def pattern(
-    computed: Array, expected: Measured, threshold: float, inputs: Mapping[str, Value], candidates: Candidates
+    computed: Array,
+    expected: Measured,
+    threshold: float,
+    inputs: Mapping[str, Array | int],
+    candidates: Candidates,
 ) -> str:
     """The mistake that explains `computed`, or "".
 
@@ -87,7 +91,7 @@ def _candidate(x: _Mismatch, candidates: Candidates) -> str:
 # --- sums and shapes ------------------------------------------------------------------------------
 
 _AXES = {-1: "last axis", -2: "axis before the last"}
-_REDUCTIONS: dict[str, Callable[..., Value]] = {"sum": np.sum, "mean": np.mean}
+_REDUCTIONS: dict[str, Callable[..., Array]] = {"sum": np.sum, "mean": np.mean}
 
 
 def _wrong_axis(x: _Mismatch) -> str:
@@ -165,7 +169,7 @@ def _ratio(x: _Mismatch) -> float:
     return r if np.all(np.abs(x.c - r * x.g) <= max(abs(r), 1.0) * x.near) else 0.0
 
 
-def _known_factors(inputs: Mapping[str, Value], sign: str) -> Iterator[tuple[float, str]]:
+def _known_factors(inputs: Mapping[str, Array | int], sign: str) -> Iterator[tuple[float, str]]:
     everywhere = f"in all entries{sign}"
     for k, what in _sizes(inputs).items():
         size = f"{what} = {k}"
@@ -177,7 +181,7 @@ def _known_factors(inputs: Mapping[str, Value], sign: str) -> Iterator[tuple[flo
     yield 0.5, f"It is 0.5 times the reference {everywhere}: a factor 2 missing?"
 
 
-def _sizes(inputs: Mapping[str, Value]) -> dict[int, str]:
+def _sizes(inputs: Mapping[str, Array | int]) -> dict[int, str]:
     """The numbers that a factor is often made of: the number of examples m, then the sizes of axes."""
     sizes = {int(inputs["m"]): "m"} if np.ndim(inputs.get("m", ())) == 0 else {}
     for name, value in inputs.items():

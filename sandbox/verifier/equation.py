@@ -58,9 +58,11 @@ class Equation:
     picks: tuple[int, ...] = ()
     elsewhere: Mapping[str, Callable[..., Inputs]] = field(default_factory=dict)
 
-    def named(self, inputs: Inputs) -> dict[str, Value]:
+    def named(self, inputs: Inputs) -> dict[str, Array | int]:
         """The inputs by name, with m, the number of examples, where the axes tell it."""
-        named = {n: x for n, x in zip(self.inputs, inputs, strict=True) if isinstance(x, np.ndarray)}
+        named: dict[str, Array | int] = {
+            n: x for n, x in zip(self.inputs, inputs, strict=True) if isinstance(x, np.ndarray)
+        }
         if self.axes and self.axes[0][-1] == "m":
             named["m"] = np.shape(inputs[0])[-1]
         return named

@@ -37,11 +37,11 @@ def _with_arrays_copied(value: Value) -> Value:
     return value
 
 
-def difference(before: Value, after: Value, where: str = "argument") -> str:
+def difference(before: object, after: object, where: str = "argument") -> str:
     """The first place at which two nested values differ in bits or structure, in words; "" for none."""
     seen: set[tuple[int, int]] = set()  # pairs of objects, which may hold each other
 
-    def first(where: str, before: Value, after: Value) -> str:
+    def first(where: str, before: object, after: object) -> str:
         pair = id(before), id(after)
         if pair in seen or isinstance(before, ModuleType):
             return ""
@@ -52,7 +52,7 @@ def difference(before: Value, after: Value, where: str = "argument") -> str:
     return first(where, before, after)
 
 
-def _parts(before: Value, after: Value, where: str) -> Iterator[tuple[str, Value, Value]] | str:
+def _parts(before: object, after: object, where: str) -> Iterator[tuple[str, object, object]] | str:
     """The pairs of what two values hold; or, of what holds nothing, the difference in words."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         if before.keys() != after.keys():

@@ -129,15 +129,13 @@ def collected(parts: Mapping[str, Report], errors: Iterable[str]) -> Report:
     return replace(merged(titled.values()), parts=titled, errors=errors)
 
 
-def _row(row: Row) -> dict[str, Value]:
+def _row(row: Row) -> dict[str, object]:
     """The fields of a row; of a contract under the names that those of an output have."""
-    fields: dict[str, Value] = _plain(asdict(row))
-    if isinstance(row, ContractRow):
-        fields |= {"scope": row.scope, "output": row.output}
-    return fields
+    fields = {key: _plain(value) for key, value in asdict(row).items()}
+    return fields | {"scope": row.scope, "output": row.output}
 
 
-def _plain(value: Value) -> Value:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -32,9 +32,11 @@ def with_sandbox(X: Any, Y: Any, parameters: Any, rate: float) -> Any:
     return cost, sandbox.update_parameters(parameters, grads, rate)
 
 
+@np.errstate(under="ignore")
 def inline(X: Any, Y: Any, parameters: Any, rate: float) -> Any:
-    """The formulas of the passes, on what the exercise's functions hand on: AL and the caches, so that cost
-    and backward each take e^-|Z| anew."""
+    """The formulas of the passes with all that they need: the stable sigmoid, silent in every error mode of
+    NumPy, the exact dZ[L], the test whether AL is the sigmoid of Z. As in the exercise's functions, which
+    hand on AL and the caches, cost and backward each take e^-|Z| anew."""
     L, m = len(parameters) // 2, X.shape[-1]
     A, Z = [X], []
     for l in range(1, L + 1):

@@ -254,6 +254,12 @@ CASES: list[tuple[Any, type[Exception], str]] = [
         "activation is 'swish', expected 'relu'",
     ),
     (
+        lambda: sandbox.relu_backward(ones((2, 3, 5)), ones((4, 3, 5))),
+        ValueError,
+        r"dA \(2, 3, 5\), the cache",
+    ),
+    (broken(lambda p: p.update(b1=ones((2, 4, 1)), b2=ones((3, 1, 1)))), ValueError, "do not broadcast"),
+    (
         lambda: sandbox.L_model_forward(*model(np.float64)[1::-1], activation="swish"),
         ValueError,
         "activation is 'swish', expected 'relu'",

@@ -136,7 +136,8 @@ def as_cotangent(dA: ArrayLike, Z: ArrayLike) -> tuple[Array, Array]:
             f"dA has shape {dA.shape} and the cache (Z) has shape {Z.shape}; expected the same: "
             "dA is the gradient by A = g(Z)."
         )
-    return dA, Z
+    check_stacks(**{"dA": dA, "the cache (Z)": Z})
+    return np.broadcast_to(dA, np.broadcast_shapes(dA.shape, Z.shape)), Z
 
 
 # --- the network --------------------------------------------------------------------------------------------
@@ -192,23 +193,17 @@ def _listed(keys: Any) -> str:
 def as_network(X: Any, parameters: Mapping[str, Any]) -> tuple[Array, list[Layer]]:
     """X and (W[l], b[l]) for l = 1..L, of a network with one output unit."""
     check_parameters(parameters)
-    L = len(parameters) // 2
-    layers = [(parameters[f"W{l}"], parameters[f"b{l}"]) for l in range(1, L + 1)]
-    return (X, layers) if _is_usual_network(X, layers) else _as_network(X, layers)
-
-
-def _is_usual_network(X: Any, layers: list[Layer]) -> bool:
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.kind != "f":
-        return False
-    (n_prev, m), dtype = X.shape, X.dtype
-    for W, b in layers:
-        if not (type(W) is type(b) is np.ndarray and W.dtype is b.dtype is dtype):
-            return False
-        n = b.size
-        if W.shape != (n, n_prev) or b.shape != (n, 1):
-            return False
-        n_prev = n
-    return bool(n_prev == 1 and m > 0)
+    usual = type(X) is np.ndarray and X.ndim == 2 and X.size > 0 and X.dtype.kind == "f"
+    n, layers = len(X) if usual else 0, []
+    for l in range(1, len(parameters) // 2 + 1):
+        W, b = parameters[f"W{l}"], parameters[f"b{l}"]
+        layers.append((W, b))
+        if usual and type(W) is type(b) is np.ndarray and W.dtype is b.dtype is X.dtype:
+            n_prev, n = n, b.size
+            usual = W.shape == (n, n_prev) and b.shape == (n, 1)
+        else:
+            usual = False
+    return (X, layers) if usual and n == 1 else _as_network(X, layers)
 
 
 def _as_network(X: Any, layers: list[Layer]) -> tuple[Array, list[Layer]]:
@@ -217,7 +212,7 @@ def _as_network(X: Any, layers: list[Layer]) -> tuple[Array, list[Layer]]:
         names = name_A, f"parameters['W{l}'] (layer {l})", f"parameters['b{l}'] (layer {l})"
         A, W, b = as_linear(A, W, b, names)
         caches.append((A, W, b))
-        shape = np.broadcast_shapes((*W.shape[:-1], 1), (*A.shape[:-2], 1, A.shape[-1]))
+        shape = np.broadcast_shapes((*A.shape[:-2], 1, A.shape[-1]), (*W.shape[:-1], 1), b.shape)
         A, name_A = np.broadcast_to(0.0, shape), f"A{l}, the output of layer {l},"
     if A.shape[-2] != 1:
         raise ValueError(
@@ -230,7 +225,7 @@ def _as_network(X: Any, layers: list[Layer]) -> tuple[Array, list[Layer]]:
 def check_caches(caches: Any, AL: Array | None = None) -> Sequence[Cache]:
     """The caches of `L_model_forward` as ((A_prev, W, b), Z) for each layer, whose shapes fit within a layer,
     from layer to layer, and AL, if it is given."""
-    if not isinstance(caches, list | tuple):
+    if not isinstance(caches, (list, tuple)):
         raise TypeError(
             f"caches is a {type(caches).__name__}, expected the list that L_model_forward returned."
         )
@@ -288,13 +283,14 @@ def as_outputs(AL: Any, Y: Any, name: str = "AL") -> tuple[Array, Array]:
                 f"{name} has shape {AL.shape}, expected (..., 1, m): the output layer has one unit."
             )
         check_shape("Y", Y, name, AL.shape, **{name: AL})
+        Y = Y.astype(AL.dtype, copy=False)
     low, high = Y.item(Y.argmin()), Y.item(Y.argmax())  # of few numbers much faster than min and max
     if not (low >= 0 and high <= 1):  # so that NaN fails too
         raise ValueError(
             f"Y holds values from {low} to {high}, expected targets in [0, 1] without NaN; "
             "encode the two classes as 0 and 1."
         )
-    return AL, Y.astype(AL.dtype, copy=False)
+    return AL, Y
 
 
 def check_probabilities(AL: Array) -> None:

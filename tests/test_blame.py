@@ -271,10 +271,12 @@ def test_a_misspelt_name_is_mentioned(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import numpy as np\ndef relu(Z):\n    return np.maximum(Z, 0), Z\n"
         "def linear_backwards(dZ, cache):\n    return 1\n"
+        "def _sigmoid(Z):\n    return 1\n"  # a helper, and meant to be one
     )
     summary = model(tmp_path / "mine.py").summary()
     assert "Yours: relu. The others are the sandbox's own." in summary
     assert "Not checked: linear_backwards (did you mean linear_backward?)" in summary
+    assert "_sigmoid" not in summary
 
 
 def test_inputs_that_are_not_numbers_of_one_dtype_are_refused() -> None:

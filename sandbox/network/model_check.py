@@ -257,14 +257,16 @@ def _of_module(module: ModuleType) -> dict[str, Function]:
 
 
 def _tested(functions: Functions, tested: Mapping[str, Function]) -> str:
-    """Which functions are not the sandbox's own, in words, and which names look misspelt."""
+    """Which functions are not the sandbox's own, in words, and which names look misspelt: not those with a
+    leading underscore, which are a module's own helpers."""
     if functions is None:
         return ""
     others = [name for name in FUNCTIONS if name not in tested]
     text = f"Yours: {', '.join(tested)}. The others are the sandbox's own." if others else ""
     names = [n for f in tested.values() for n, x in getattr(f, "__globals__", {}).items() if callable(x)]
     for name in dict.fromkeys(names):
-        if name not in FUNCTIONS and (meant := difflib.get_close_matches(name, others, 1, 0.9)):
+        of_its_own = name in FUNCTIONS or name.startswith("_")
+        if not of_its_own and (meant := difflib.get_close_matches(name, others, 1, 0.9)):
             text += f" Not checked: {name} (did you mean {meant[0]}?)."
     return text
 

@@ -120,6 +120,11 @@ def test_a_wrong_model_backward_is_caught(wrong: str) -> None:
     assert not sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions=planted(wrong))
 
 
+def test_dW_and_db_are_not_accused_where_only_the_keys_of_dA_are_wrong() -> None:
+    report = sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions=planted("dA_one_key_too_high"))
+    assert {row.output for row in report.failures()} == {"dA0", "dA1", "dA2"}
+
+
 def test_the_exercises_formula_is_right_until_the_output_saturates() -> None:
     parameters, X, Y = drawn([5, 4, 1], 12)
     assert sandbox.check_model(parameters, X, Y, functions={"L_model_backward": the_exercises_formula})

@@ -255,18 +255,36 @@ def _of_layer(model: Model, call: Call, l: int, wrong: bool) -> tuple[Equation, 
             ("Y", "A_prev", "W", "b", "Z"), (), axes=("1m", "pm", "np", "n1", "nm"),
         )  # fmt: skip
         return output, (model.Y, A_prev, W, b, Z)
-    dA = _received(call, l) if wrong else call.result.get(f"dA{l}")
-    if dA is None or np.shape(dA)[-2:] != np.shape(Z)[-2:]:
-        return None  # without the dA that came in there is no local check; the missing key is a row
-    return equation_of("linear_activation_backward", (dA, ((A_prev, W, b), Z), model.kind.activation))
+    function, given = "linear_activation_backward", call.result.get(f"dA{l}")
+    if wrong:
+        function, given = _received(call, l)
+    if given is None or np.shape(given)[-2:] != np.shape(Z)[-2:]:
+        return None  # without what came in there is no local check; the missing key is a row
+    if function == "linear_backward":
+        return equation_of(function, (given, (A_prev, W, b)))
+    return equation_of(function, (given, ((A_prev, W, b), Z), model.kind.activation))
 
 
-def _received(call: Call, l: int) -> Value:
-    """The dA that layer l was really given, whatever is stored under its key; None if it was not seen."""
-    for child in call.children:
-        if child.function == "linear_activation_backward" and child.layer == l:
-            return child.arguments[0]
-    return call.result.get(f"dA{l}")
+def _layers_seen(call: Call) -> list[Call]:
+    """The calls that returned dA_prev, dW and db of a layer."""
+    return [c for c in call.children if c.finished and isinstance(c.result, tuple) and len(c.result) == 3]
+
+
+def _received(call: Call, l: int) -> tuple[str, Value]:
+    """What layer l was really given, dA or else dZ, whatever is stored under dA{l}; and the function that
+    starts from it.
+
+    A backward that masks by itself shows the dZ. It is looked at where what is stored cannot be the dA, as
+    layer l or one below returned it. Elsewhere the dA that is stored tells more: the mask is judged too.
+    """
+    stored = call.result.get(f"dA{l}")
+    seen = _layers_seen(call)
+    for i, child in enumerate(seen):
+        if child.layer == l and child.function == "linear_activation_backward":
+            return child.function, child.arguments[0]
+        if child.layer == l and any(np.array_equal(c.result[0], stored) for c in seen[i:]):
+            return child.function, child.arguments[0]
+    return "linear_activation_backward", stored
 
 
 def _wiring_rows(
@@ -312,8 +330,8 @@ def _wiring_candidates(
         yield text, measured(equation, inputs).outputs[i].reference
     whole = backward_equation(model.keys, model.kind)
     yield from _other_keys(whole, (f"dA{l - 1}", f"dW{l}", f"db{l}")[i], measured(whole, model.inputs))
-    for child in call.children:
-        if child.finished and isinstance(child.result, tuple) and len(child.result) == 3 and child.layer != l:
+    for child in _layers_seen(call):
+        if child.layer != l:
             text = f"It is what {child.function} of layer {child.layer} returned: are the keys mixed up?"
             yield text, np.asarray(child.result[i])
 
@@ -327,6 +345,8 @@ def _of_output(model: Model) -> Iterator[tuple[str, Equation, Inputs]]:
 def _of_hidden(
     model: Model, call: Call, l: int, local: Equation, given: Inputs
 ) -> Iterator[tuple[str, Equation, Inputs]]:
+    if "Z" not in local.inputs:
+        return
     activation = model.kind.activation
     own = WORDS.get(activation, activation)
     mask = "the ReLU mask" if activation == "relu" else "the Z"

@@ -16,6 +16,7 @@ from sandbox.network.model_equations import (
     forward_equation,
     unused_gradients,
     update_equation,
+    update_inputs,
 )
 from sandbox.typing import Array, Cache, Inputs, Parameters, Scheme
 from sandbox.verifier.equation import Equation
@@ -103,9 +104,9 @@ def contract_subjects(dtype: str, kind: Kind) -> Subjects:
     for call in recorder.calls:
         if subject := equation_of_call(call):
             subjects[call.function][branch_of(call.arguments)] = subject
-    keys, values, gradients = tuple(theta), tuple(theta.values()), some_gradients(theta)
+    keys, values, updated = tuple(theta), tuple(theta.values()), update_inputs(theta, some_gradients(theta))
     return {name: list(of_one.values()) for name, of_one in subjects.items()} | {
         "L_model_forward": [(forward_equation(keys, kind), (X, *values))],
         "L_model_backward": [(backward_equation(keys, kind), (X, Y, *values))],
-        "update_parameters": [(update_equation(keys), (*values, *(gradients[f"d{key}"] for key in keys)))],
+        "update_parameters": [(update_equation(keys), updated)],
     }

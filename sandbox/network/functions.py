@@ -7,7 +7,7 @@ each other, in the order "inner ones before those that call them".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -46,20 +46,16 @@ NETWORK = Family(FUNCTIONS, _places())
 # --- what comes back ------------------------------------------------------------------------------
 
 
-def _tuple_of(result: Value, parts: str) -> Inputs:
+def _tuple_of(result: Value, parts: str, what: str = "it returned") -> Inputs:
     names = parts.strip("()").split(", ")
     if not isinstance(result, tuple | list):
-        raise TypeError(f"it returned a {type(result).__name__}, expected the tuple {parts}.")
+        raise TypeError(f"{what} a {type(result).__name__}, expected the tuple {parts}.")
     if len(result) != len(names):
-        raise ValueError(f"it returned {len(result)} values, expected {len(names)}: {parts}.")
+        raise ValueError(f"{what} {len(result)} values, expected {len(names)}: {parts}.")
     return tuple(result)
 
 
-def _cached(cache: Value, parts: str) -> Inputs:
-    try:
-        return _tuple_of(cache, parts)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("it returned", "its cache is or holds")) from None
+_cached = partial(_tuple_of, what="its cache is or holds")
 
 
 def _with_linear_cache(result: Value) -> Inputs:
@@ -100,9 +96,10 @@ def _saturated(AL: Array, Y: Array) -> Inputs:
 # --- the equations --------------------------------------------------------------------------------
 
 _LAYER, _LAYER_AXES = ("A_prev", "W", "b"), ("pm", "np", "n1")
-_ONE_OVER_M: dict[int, Callable[..., float]] = dict.fromkeys(
-    (1, 2), lambda *inputs: 1 / np.shape(inputs[0])[-1]
-)
+
+
+def _one_over_m(dZ: Array, *others: Value) -> float:
+    return 1 / float(dZ.shape[-1])
 
 
 def _of_each(make: Callable[[str, Function], Equation]) -> dict[str, Equation]:
@@ -129,7 +126,8 @@ LINEAR_BACKWARD = Equation(
     "linear_backward", mirror.linear_backward, ("dZ", *_LAYER), ("dA_prev", "dW", "db"),
     pack=lambda dZ, A_prev, W, b: (dZ, (A_prev, W, b)),
     unpack=lambda result: _tuple_of(result, "(dA_prev, dW, db)"), cotangents=1, axes=("nm", *_LAYER_AXES),
-    mistakes=dropped_examples, forward=LINEAR_FORWARD, factors=_ONE_OVER_M, differentiated=(0, 1, 2),
+    mistakes=dropped_examples, forward=LINEAR_FORWARD, differentiated=(0, 1, 2),
+    factors={1: _one_over_m, 2: _one_over_m},
 )  # fmt: skip
 ACTIVATION_BACKWARD = _of_each(lambda name, g: Equation(
     f"{name}_backward", partial(mirror.activation_backward, g=g), ("dA", "Z"), ("dZ",), cotangents=1,
@@ -169,11 +167,11 @@ _BY_ARGUMENTS: dict[str, Callable[..., Found]] = {
 }
 
 
-def equation_of(function: str, arguments: Inputs, options: Mapping[str, Value] | None = None) -> Found | None:
+def equation_of(function: str, *arguments: Value, **options: Value) -> Found | None:
     """The equation of a call of one of the exercise's functions, and its inputs laid out flat; None
     for a function with no equation of its own, or for arguments that do not fit one."""
     try:
-        equation, inputs = _BY_ARGUMENTS[function](*arguments, **(options or {}))
+        equation, inputs = _BY_ARGUMENTS[function](*arguments, **options)
         arrays = tuple(np.asarray(x) for x in inputs)
     except (TypeError, ValueError, KeyError):
         return None
@@ -181,4 +179,4 @@ def equation_of(function: str, arguments: Inputs, options: Mapping[str, Value] |
 
 
 def equation_of_call(call: Call) -> Found | None:
-    return equation_of(call.function, call.arguments, call.options)
+    return equation_of(call.function, *call.arguments, **call.options)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ import numpy as np
 from sandbox.network import passes
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.cases import (
-    Network,
     Subjects,
     branch_of,
     contract_subjects,
@@ -36,10 +35,11 @@ from sandbox.network.cases import (
     some_gradients,
 )
 from sandbox.network.costs import COSTS
-from sandbox.network.functions import FUNCTIONS, NETWORK, equation_of, equation_of_call
-from sandbox.network.model_equations import RATE, Kind, backward_equation, update_equation
+from sandbox.network.functions import FUNCTIONS, LAYER_BACKWARD, LINEAR_BACKWARD, NETWORK, equation_of_call
+from sandbox.network.model_equations import RATE, Kind, backward_equation, update_equation, update_inputs
 from sandbox.network.validation import (
     as_matrix,
+    as_numbers,
     as_outputs,
     check_caches,
     check_name,
@@ -47,9 +47,10 @@ from sandbox.network.validation import (
     unpack,
 )
 from sandbox.network.wiring import Model, backward_rows, forward_rows, number_layers
-from sandbox.typing import Array, ArrayLike, Cache, Function, Inputs, LinearCache, Parameters, Value
+from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache, Value
 from sandbox.verifier.blame import exceptions, links, mutations, ordered
 from sandbox.verifier.contracts import check_contracts
+from sandbox.verifier.equation import Equation
 from sandbox.verifier.loading import load_file, raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured
 from sandbox.verifier.nested import copied
@@ -77,11 +78,7 @@ def check_linear_backward(
     Raises:
         TypeError, ValueError: malformed input. An error in `function` is a finding.
     """
-    parts = zip(("cache A_prev", "cache W", "cache b"), unpack("cache", cache, "(A_prev, W, b)"), strict=True)
-    named = {name: as_matrix(name, array) for name, array in (("dZ", dZ), *parts)}
-    dZ, A_prev, W, b = _of_one_dtype(named).values()
-    passes.linear_backward(dZ, (A_prev, W, b))  # malformed input is the caller's error, not a finding
-    return _check_one("linear_backward", function, (dZ, (A_prev, W, b)))
+    return _check_one(LINEAR_BACKWARD, function, dZ, *unpack("cache", cache, "(A_prev, W, b)"))
 
 
 def check_linear_activation_backward(
@@ -102,25 +99,22 @@ def check_linear_activation_backward(
     Raises:
         TypeError, ValueError: malformed input. An error in `function` is a finding.
     """
-    [((A_prev, W, b), Z)] = check_caches([cache])
-    named = {"dA": as_matrix("dA", dA), "cache A_prev": A_prev, "cache W": W, "cache b": b, "cache Z": Z}
-    dA, A_prev, W, b, Z = _of_one_dtype(named).values()
-    passes.linear_activation_backward(dA, ((A_prev, W, b), Z), activation)
-    return _check_one("linear_activation_backward", function, (dA, ((A_prev, W, b), Z), activation))
+    check_name("activation", activation, ACTIVATIONS)
+    linear_cache, Z = unpack("cache", cache, "(linear_cache, activation_cache)")
+    linear = unpack("cache", linear_cache, "(A_prev, W, b)")
+    return _check_one(LAYER_BACKWARD[activation], function, dA, *linear, Z)
 
 
-def _check_one(name: str, function: Function, arguments: Inputs) -> Report:
-    tested = {name: function}
-    recorder = Recorder(tested, NETWORK)
+def _check_one(equation: Equation, function: Function, gradient: ArrayLike, *cached: ArrayLike) -> Report:
+    name, (of_gradient, *of_cache) = equation.function, equation.inputs
+    names = (of_gradient, *(f"cache {part}" for part in of_cache))
+    inputs = tuple(_of_one_dtype(dict(zip(names, (gradient, *cached), strict=True))).values())
+    arguments = equation.pack(*inputs)
+    FUNCTIONS[name](*arguments)  # malformed input is the caller's error, not a finding
+    recorder = Recorder({name: function}, NETWORK)
     with recorder.bound() as bound, quiet(), contextlib.suppress(Exception, SystemExit):
         bound[name](*arguments)  # an exception is recorded with its place
-    compared = [_local(call, tested) for call in recorder.calls]
-    rows, explained = _rows_of_calls(recorder.calls, compared)
-    subject = equation_of(name, arguments)
-    assert subject is not None
-    rows[name] += _contracts(name, tested, {name: [subject]}, rows[name], Kind())
-    kinks = sum(of_call.kinks for of_call in compared)
-    return Report(ordered(rows, explained), kinks, _unknown(compared), links=links(recorder.calls))
+    return _report(recorder, {name: [(equation, inputs)]}, Kind())
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -154,7 +148,10 @@ def check_model(
     tested, kind = resolve(functions), Kind(activation, cost)
     check_name("activation", activation, ACTIVATIONS)
     check_name("cost", cost, COSTS)
-    X, theta = _network_inputs(X, parameters)
+    check_parameters(parameters)
+    named = {"X": as_matrix("X", X)} | {f"parameters['{key}']": x for key, x in parameters.items()}
+    X, *values = _of_one_dtype(named).values()
+    theta = dict(zip(parameters, values, strict=True))
     AL, caches = passes.L_model_forward(X, theta, activation=activation)
     _, Y = as_outputs(AL, Y)
     model = Model(X, Y, theta, AL, caches, tested, kind)
@@ -162,7 +159,7 @@ def check_model(
     with recorder.bound() as bound, quiet():
         model = _run(model, bound, recorder)
     subjects = contract_subjects(AL.dtype.name, kind) if contracts else {}
-    return replace(_report(model, recorder.calls, subjects), tested=_tested(functions, tested))
+    return replace(_report(recorder, subjects, kind, model), tested=_tested(tested))
 
 
 def check_functions(functions: Functions, *, contracts: bool = True, cases: int | None = None) -> Report:
@@ -177,32 +174,26 @@ def check_functions(functions: Functions, *, contracts: bool = True, cases: int 
     from hypothesis import strategies as st
 
     tested = resolve(functions)
-    networks = st.tuples(
-        st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda dims: [*dims, 1]),
-        st.integers(1, 5),
-        st.sampled_from(["float64", "float32"]),
-        st.integers(0, 99),
-    )
-
-    def drawn(case: Value) -> Network:
-        dims, m, dtype, seed = case
-        return drawn_network(dims, m, dtype=dtype, seed=seed)
-
+    networks = st.fixed_dictionaries({
+        "layer_dims": st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda dims: [*dims, 1]),
+        "m": st.integers(1, 5),
+        "dtype": st.sampled_from(["float64", "float32"]),
+        "seed": st.integers(0, 99),
+    })  # fmt: skip
     report = smallest_failure(
-        networks, lambda case: check_model(*drawn(case), functions=tested, contracts=False),
-        name="_".join(tested) if functions is not None else "network", describe=_described, cases=cases,
+        networks, lambda case: check_model(*drawn_network(**case), functions=tested, contracts=False),
+        name="_".join(tested), describe=lambda case: _described(**case), cases=cases,
     )  # fmt: skip
     if not report or not contracts:
         return report
     # Contracts do not depend on the case, and are asked once.
-    asked = check_model(*drawn(([4, 3, 2, 1], 5, "float64", 0)), functions=tested)
+    asked = check_model(*drawn_network([4, 3, 2, 1], 5, seed=0), functions=tested)
     more = tuple(r for r in asked.rows if isinstance(r, ContractRow) or r.verdict is Verdict.FAIL)
     return replace(report, rows=(*report.rows, *more), links=report.links | asked.links)
 
 
-def _described(case: Value) -> str:
-    dims, m, dtype, seed = case
-    return f"layers of {', '.join(map(str, dims))} units, {m} examples, {dtype}, seed {seed}."
+def _described(layer_dims: list[int], m: int, dtype: str, seed: int) -> str:
+    return f"layers of {', '.join(map(str, layer_dims))} units, {m} examples, {dtype}, seed {seed}."
 
 
 # --- what is tested -------------------------------------------------------------------------------
@@ -256,11 +247,9 @@ def _of_module(module: ModuleType) -> dict[str, Function]:
     )
 
 
-def _tested(functions: Functions, tested: Mapping[str, Function]) -> str:
+def _tested(tested: Mapping[str, Function]) -> str:
     """Which functions are not the sandbox's own, in words, and which names look misspelt: not those with a
     leading underscore, which are a module's own helpers."""
-    if functions is None:
-        return ""
     others = [name for name in FUNCTIONS if name not in tested]
     text = f"Yours: {', '.join(tested)}. The others are the sandbox's own." if others else ""
     names = [n for f in tested.values() for n, x in getattr(f, "__globals__", {}).items() if callable(x)]
@@ -274,26 +263,15 @@ def _tested(functions: Functions, tested: Mapping[str, Function]) -> str:
 # --- what it is given -----------------------------------------------------------------------------
 
 
-def _network_inputs(X: ArrayLike, parameters: Mapping[str, ArrayLike]) -> tuple[Array, Parameters]:
-    """X and the parameters as finite arrays of one floating dtype.
-
-    Raises:
-        TypeError, ValueError: they are not.
-    """
-    check_parameters(parameters)
-    named = {f"parameters['{key}']": np.asarray(value) for key, value in parameters.items()}
-    X, *theta = _of_one_dtype({"X": as_matrix("X", X), **named}).values()
-    return X, dict(zip(parameters, theta, strict=True))
-
-
-def _of_one_dtype(named: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays in one floating dtype; whole numbers alone are taken as float64.
+def _of_one_dtype(named: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    """Finite arrays of one floating dtype; whole numbers alone are taken as float64.
 
     Raises:
         TypeError, ValueError: they have several, or one of more than double precision, or hold NaN or
-            infinity.
+            infinity, or no numbers.
     """
-    dtypes = {name: x.dtype for name, x in named.items() if x.dtype.kind == "f"}
+    arrays = {name: as_numbers(name, value) for name, value in named.items()}
+    dtypes = {name: x.dtype for name, x in arrays.items() if x.dtype.kind == "f"}
     first = next(iter(dtypes), "")
     for name, dtype in dtypes.items():
         if dtype != dtypes[first]:
@@ -303,12 +281,12 @@ def _of_one_dtype(named: Mapping[str, Array]) -> dict[str, Array]:
             )
         if dtype.itemsize > 8:
             raise TypeError(f"{name} is {dtype}, expected at most double precision; use .astype(float).")
-    for name, x in named.items():
+    for name, x in arrays.items():
         if not np.isfinite(x).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise ValueError(f"{name} is {x[where]} at {where}, expected finite numbers.")
     dtype = dtypes.get(first, np.dtype(np.float64))
-    return {name: x.astype(dtype, copy=False) for name, x in named.items()}
+    return {name: x.astype(dtype, copy=False) for name, x in arrays.items()}
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -325,63 +303,72 @@ def _run(model: Model, bound: Mapping[str, Function], recorder: Recorder) -> Mod
             return None
 
     forward = attempt("L_model_forward", model.X, theta)
-    made = recorder.calls[0]
-    AL, caches = _well_formed(forward, model) or (model.AL, model.caches)
+    AL, caches = _to_be_handed_on(forward, model)
+    model = replace(model, AL=AL, caches=caches)
     if np.isfinite(AL).all() and AL.min() >= 0 and AL.max() <= 1:
         attempt("compute_cost", AL, Y)
     count = len(recorder.calls)
     attempt("L_model_backward", AL, Y, caches)
-    recorder.calls[count].fed_by = (made,)
+    whole_forward, whole_backward = recorder.calls[0], recorder.calls[count]
+    whole_backward.fed_by = (whole_forward,)
+    number_layers(whole_forward, model)
+    number_layers(whole_backward, model)
     attempt("update_parameters", theta, some_gradients(theta), RATE)
     seen = {(c.function, branch_of(c.arguments)) for c in recorder.calls}
     for name, arguments in further_calls(caches, model.kind):
         if name in model.tested and (name, branch_of(arguments)) not in seen:
             attempt(name, *arguments)
-    return replace(model, AL=AL, caches=caches)
+    return model
 
 
-def _well_formed(forward: Value, model: Model) -> tuple[Array, Value] | None:
-    """The tested forward's AL and caches, if they can be handed to a backward."""
+def _to_be_handed_on(forward: Value, model: Model) -> tuple[Array, Sequence[Cache]]:
+    """The tested forward's AL and caches; the right ones, if those cannot be handed to a backward."""
+    right = model.AL, model.caches
     try:
-        own_AL, own = forward
-        own_AL, checked = np.asarray(own_AL), check_caches(own)
+        AL, caches = forward
+        own = np.asarray(AL), list(check_caches(caches))
     except (TypeError, ValueError):
-        return None
-    pairs = zip(jax.tree.leaves(checked), jax.tree.leaves(model.caches), strict=False)
-    fits = len(checked) == len(model.caches) and all(np.shape(a) == np.shape(b) for a, b in pairs)
-    return (
-        (own_AL, list(checked))
-        if fits and own_AL.shape == model.AL.shape and own_AL.dtype.kind == "f"
-        else None
-    )
+        return right
+    shapes, expected = ([np.shape(x) for x in jax.tree.leaves(of)] for of in (own, right))
+    return own if shapes == expected and own[0].dtype.kind == "f" else right
 
 
 # --- the report -----------------------------------------------------------------------------------
 
 
-def _report(model: Model, calls: list[Call], subjects: Subjects) -> Report:
-    """All rows, those of inner functions first: of each call, of the whole network, and the contracts at the
-    inputs of `subjects`."""
-    top = {call.function: call for call in calls if call.parent is None}
-    number_layers(top["L_model_forward"].children, model)
-    number_layers(top["L_model_backward"].children, model)
-    compared = [_local(call, model.tested) for call in calls]
+def _report(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | None = None) -> Report:
+    """All rows, those of inner functions first: of each call, of the whole network if there is one, and the
+    contracts at the inputs of `subjects`."""
+    calls, tested = recorder.calls, recorder.tested
+    compared = [_local(call, tested) for call in calls]
     rows, explained = _rows_of_calls(calls, compared)
-    if top["L_model_forward"].finished:
-        rows["L_model_forward"] += forward_rows(model, top["L_model_forward"].result)
-    rows["update_parameters"] += _update_rows(model, top["update_parameters"])
+    top = {call.function: call for call in calls if call.parent is None}
     for name in FUNCTIONS:
-        if name == "L_model_backward" and top[name].finished:
-            right = not any(_failed(rows[maker]) for maker in _makers(calls, top["L_model_forward"]))
-            rows[name] += backward_rows(model, top[name], forward_right=right)
-        rows[name] += _contracts(name, model.tested, subjects, rows[name], model.kind)
-    noise = measured(backward_equation(model.keys, model.kind), model.inputs)
-    return Report(
-        ordered(rows, explained),
-        noise.kinks,  # a kink of the whole network is met in several calls
-        tuple(sorted({*_unknown(compared), *noise.unknown})),
-        links=links(calls),
-    )
+        if model and name in top:
+            rows[name] += _rows_of_the_whole(model, top[name], rows)
+        rows[name] += _contracts(name, tested, subjects, rows[name], kind)
+    kinks = sum(of_call.kinks for of_call in compared)
+    unknown = {name for of_call in compared for name in of_call.unknown}
+    if model:
+        whole = measured(backward_equation(model.keys, kind), model.inputs)
+        kinks, unknown = whole.kinks, unknown | {*whole.unknown}  # its kinks are met in several calls
+    return Report(ordered(rows, explained), kinks, tuple(sorted(unknown)), links=links(calls))
+
+
+def _rows_of_the_whole(model: Model, call: Call, rows: Mapping[str, list[Row]]) -> list[OutputRow]:
+    """Of a call that the check itself made, of the rows so far of the functions that it calls."""
+    if not call.finished:
+        return []
+    if call.function == "L_model_forward":
+        return forward_rows(model, call.result)
+    if call.function == "L_model_backward":
+        makers = {maker for forward in call.fed_by for maker in _makers(forward)}
+        return backward_rows(model, call, forward_right=not any(_failed(rows[maker]) for maker in makers))
+    if call.function == "update_parameters":
+        theta, gradients, _ = call.arguments
+        equation, inputs = update_equation(model.keys), update_inputs(theta, gradients)
+        return compare_outputs(equation, call.result, measured(equation, inputs), inputs)
+    return []
 
 
 def _rows_of_calls(
@@ -401,13 +388,9 @@ def _rows_of_calls(
     return rows, []
 
 
-def _makers(calls: list[Call], forward: Call) -> set[str]:
-    """The functions that the activations were seen to be made with."""
-    inside = {forward}
-    for call in calls:  # in the order in which they began
-        if call.parent in inside:
-            inside.add(call)
-    return {call.function for call in inside}
+def _makers(call: Call) -> set[str]:
+    """The functions that a result was seen to be made with."""
+    return {call.function}.union(*map(_makers, call.children))
 
 
 def _failed(rows: Iterable[Row]) -> bool:
@@ -419,18 +402,9 @@ def _local(call: Call, tested: Mapping[str, Function]) -> Compared:
     if found is None:
         return Compared(())
     equation, inputs = found
-    primal = equation.forward.function if equation.forward else None
-    forward = tested.get(primal, FUNCTIONS.get(primal)) if primal else None
+    functions = {**FUNCTIONS, **tested}
+    forward = functions.get(equation.forward.function) if equation.forward else None
     return check_local(equation, inputs, call.result, layer=call.layer, forward=forward)
-
-
-def _update_rows(model: Model, call: Call) -> list[OutputRow]:
-    if not call.finished:
-        return []
-    equation = update_equation(model.keys)
-    theta, gradients, _ = call.arguments
-    inputs = (*theta.values(), *(gradients[f"d{key}"] for key in theta))
-    return compare_outputs(equation, call.result, measured(equation, inputs), inputs)
 
 
 def _misfit(call: Call) -> str:
@@ -449,17 +423,12 @@ def _contracts(
     causes = {row.cause for row in found if isinstance(row, OutputRow) and row.verdict is Verdict.FAIL}
     if name not in tested or not causes.isdisjoint({Cause.EXCEPTION, Cause.STRUCTURE}):
         return []  # it does not run
+    function, own = tested[name], tested[name] is FUNCTIONS[name]
+    if options := kind.options(name, function):
+        function = partial(function, **options)
     rows: list[Row] = []
-    function = (
-        partial(tested[name], **options) if (options := kind.options(name, tested[name])) else tested[name]
-    )
     for equation, inputs in subjects.get(name, ()):
-        own = tested[name] is FUNCTIONS[name]
         stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
         right = not _failed([*found, *rows])
         rows += check_contracts(equation, function, inputs, stacks=stacks, right=right)
     return rows
-
-
-def _unknown(compared: Iterable[Compared]) -> tuple[str, ...]:
-    return tuple(sorted({name for of_call in compared for name in of_call.unknown}))

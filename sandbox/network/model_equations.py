@@ -41,28 +41,28 @@ class Kind:
     @property
     def of_logits(self) -> Function:
         """The mirror of the cost as a function of Z[L], in a stable form where there is one."""
-        return _of_logits(self.cost)
+        stable: Function | None = getattr(mirror, f"{self.cost}_from_logits", None)
+        return stable or partial(mirror.from_logits, cost=getattr(mirror, self.cost))
+
+
+def gradient_keys(l: int) -> tuple[str, str, str]:
+    """Those of what layer l hands on."""
+    return f"dA{l - 1}", f"dW{l}", f"db{l}"
 
 
 @lru_cache
-def _of_logits(cost: str) -> Function:
-    stable: Function | None = getattr(mirror, f"{cost}_from_logits", None)
-    return stable or partial(mirror.from_logits, cost=getattr(mirror, cost))
-
-
-def gradient_keys(L: int) -> tuple[str, ...]:
-    return tuple(key for l in range(L, 0, -1) for key in (f"dA{l - 1}", f"dW{l}", f"db{l}"))
-
-
-def layer_of(key: str) -> int:
-    """dA{l-1}, dW{l} and db{l} are outputs of layer l."""
-    return int(key[2:]) + (key[1] == "A")
+def output_equation(kind: Kind) -> Equation:
+    """dA{L-1}, dW{L} and db{L} from Y and what the cache of layer L holds."""
+    return Equation(
+        "L_model_backward", partial(mirror.output_backward, cost=kind.of_logits),
+        ("Y", "A_prev", "W", "b", "Z"), (), axes=("1m", "pm", "np", "n1", "nm"),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=128)
 def backward_equation(keys: tuple[str, ...], kind: Kind = Kind()) -> Equation:
     """Every dA{l-1}, dW{l} and db{l} from X, Y and the parameters."""
-    names = gradient_keys(len(keys) // 2)
+    names = tuple(name for l in range(len(keys) // 2, 0, -1) for name in gradient_keys(l))
 
     def reference(X: Value, Y: Value, *theta: Value) -> Inputs:
         grads = mirror.L_model_backward(X, Y, _named(keys, theta), kind.g, kind.of_logits)
@@ -86,9 +86,14 @@ def backward_equation(keys: tuple[str, ...], kind: Kind = Kind()) -> Equation:
     )  # fmt: skip
 
 
-def _unpack_gradients(names: tuple[str, ...], grads: Value) -> Inputs:
-    if not isinstance(grads, Mapping):
-        raise TypeError(f"it returned a {type(grads).__name__}, expected the dict of gradients.")
+def as_gradients(result: Value) -> Mapping[str, Value]:
+    if not isinstance(result, Mapping):
+        raise TypeError(f"it returned a {type(result).__name__}, expected the dict of gradients.")
+    return result
+
+
+def _unpack_gradients(names: tuple[str, ...], result: Value) -> Inputs:
+    grads = as_gradients(result)
     for name in names:
         if name not in grads:
             raise ValueError(f"the dict of gradients has no '{name}'; it has {', '.join(map(str, grads))}.")
@@ -122,7 +127,7 @@ def _saturated(keys: tuple[str, ...], kind: Kind, theta: Inputs, X: Array, *Y: A
     """The last layer so much larger, in double precision, that sigmoids are near 0 and 1, where a clip of AL
     or a small number added to it shows."""
     X, *targets = (x.astype(np.float64) for x in (X, *Y))
-    parameters = {key: x.astype(np.float64) for key, x in zip(keys, theta, strict=True)}
+    parameters = _named(keys, tuple(x.astype(np.float64) for x in theta))
     _, caches = passes.L_model_forward(X, parameters, activation=kind.activation)
     factor = 20 / np.max(np.abs(caches[-1][1]))
     *inner, W, b = parameters.values()
@@ -139,6 +144,10 @@ def unused_gradients(theta: Mapping[str, Array]) -> dict[str, Array]:
     """dA0, ..., dA{L-1} as L_model_backward returns them beside those by theta."""
     L = len(theta) // 2
     return {f"dA{l - 1}": np.ones((np.shape(theta[f"W{l}"])[-1], 1)) for l in range(1, L + 1)}
+
+
+def update_inputs(theta: Mapping[str, Array], grads: Mapping[str, Array]) -> Inputs:
+    return (*theta.values(), *(grads[f"d{key}"] for key in theta))
 
 
 @lru_cache(maxsize=128)

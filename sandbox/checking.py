@@ -28,8 +28,8 @@ from sandbox.verifier.search import CASES
 What: TypeAlias = (
     Function | Mapping[str, Value] | Iterable[Value] | ModuleType | str | Path | Operation | None
 )
-_Subjects: TypeAlias = dict[str, Operation | Mapping[str, Function] | Exception | None]
-"""By title: an operation; functions of the exercise, None for the sandbox's own; or why there is nothing."""
+_Subjects: TypeAlias = dict[str, Operation | Mapping[str, Function] | ValueError]
+"""By title: an operation; functions of the exercise; or why there is nothing."""
 _HELPERS = {"sigmoid", "relu", "sigmoid_backward", "relu_backward"}
 
 
@@ -55,11 +55,11 @@ class Network:
         if self.dtype not in ("float64", "float32"):
             raise ValueError(f"dtype is {self.dtype!r}, expected 'float64' or 'float32'.")
 
-    def check(self, functions: Mapping[str, Function] | None, contracts: bool) -> Report:
+    def check(self, functions: Mapping[str, Function], contracts: bool) -> Report:
+        dims = [self.width] * self.depth + [1]
         drawn = drawn_network(
-            [self.width] * self.depth + [1], self.examples, seed=self.seed, dtype=self.dtype,
-            scheme=self.scheme, dead_unit=False,
-        )  # fmt: skip
+            dims, self.examples, seed=self.seed, dtype=self.dtype, scheme=self.scheme, dead_unit=False
+        )
         return check_model(
             *drawn, functions=functions, contracts=contracts, activation=self.activation, cost=self.cost
         )
@@ -93,7 +93,7 @@ def check(
     errors: list[str] = []
     for title, subject in subjects.items():
         try:
-            if isinstance(subject, Exception):
+            if isinstance(subject, ValueError):
                 raise subject
             if isinstance(subject, Operation):
                 parts[title] = check_operation(subject, *inputs, contracts=contracts, cases=cases)
@@ -112,14 +112,11 @@ def check_drawn(what: What, *inputs: Value, contracts: bool, cases: int | None) 
     """`check` for a test suite: functions of the exercise on random networks, and `cases`, an option of the
     whole suite, only where something is drawn."""
     subjects = _subjects(what)
-    draws = _draws(subjects, inputs)
-    of_exercise = any(not isinstance(subject, Operation) for subject in subjects.values())
-    return check(
-        what,
-        *inputs,
-        contracts=contracts,
-        cases=(cases or CASES if of_exercise else cases) if draws else None,
-    )
+    if not _only_operations(subjects):
+        cases = cases or CASES
+    elif not _draws(subjects, inputs):
+        cases = None
+    return check(what, *inputs, contracts=contracts, cases=cases)
 
 
 def _network(
@@ -134,7 +131,7 @@ def _network(
     for name in network:
         if name not in known:
             raise TypeError(f"check has no option {name!r}; it has cases, contracts, {', '.join(known)}.")
-    given, only_operations = ", ".join(network), all(isinstance(s, Operation) for s in subjects.values())
+    given, only_operations = ", ".join(network), _only_operations(subjects)
     if inputs and not (only_operations and len(subjects) == 1):
         raise TypeError(
             f"inputs go with one Operation, got {type(what).__name__}; use "
@@ -152,6 +149,10 @@ def _network(
     return Network(**network)
 
 
+def _only_operations(subjects: _Subjects) -> bool:
+    return all(isinstance(subject, Operation) for subject in subjects.values())
+
+
 def _draws(subjects: _Subjects, inputs: Inputs) -> bool:
     """Whether anything is drawn at random."""
     return any(not isinstance(s, Operation) or (s.draws and not inputs) for s in subjects.values())
@@ -162,7 +163,7 @@ def _draws(subjects: _Subjects, inputs: Inputs) -> bool:
 
 def _subjects(what: What) -> _Subjects:
     if what is None:
-        return {"network": None}
+        return {"network": FUNCTIONS}
     if isinstance(what, Operation):
         return {what.name: what}
     if isinstance(what, str | Path):
@@ -218,33 +219,32 @@ def _in_module(module: ModuleType, title: str) -> _Subjects:
 def _has_exercise(module: ModuleType) -> bool:
     """Whether a module defines functions of the exercise. Beside operations their activations do not count,
     nor what is a part of one: helpers and parts may well have these names."""
-    operations = [value for value in vars(module).values() if isinstance(value, Operation)]
-    parts = {part for operation in operations for part in (operation.forward, operation.backward)}
     named = named_functions(vars(module))
+    operations = [value for value in vars(module).values() if isinstance(value, Operation)]
     if not operations:
         return bool(named)
-    return any(
-        f not in parts and getattr(f, "__module__", "") == module.__name__ and name not in _HELPERS
-        for name, f in named.items()
-    )
+    parts = {part for operation in operations for part in (operation.forward, operation.backward)}
+    own = {name: f for name, f in named.items() if getattr(f, "__module__", "") == module.__name__}
+    return any(f not in parts and name not in _HELPERS for name, f in own.items())
 
 
 def _in_folder(folder: Path) -> _Subjects:
     """All its Python files; those with nothing to check are passed over, if there are others."""
     subjects: _Subjects = {}
     for path in sorted(folder.rglob("*.py")):
-        title = str(path.relative_to(folder))
-        if any(part.startswith((".", "__")) for part in path.relative_to(folder).parts):
+        place = path.relative_to(folder)
+        if any(part.startswith((".", "__")) for part in place.parts):
             continue
         try:
             module = load_file(path)
         except ValueError as error:
-            subjects[title] = error
+            subjects[str(place)] = error
             continue
         if _has_exercise(module) or operations_of(vars(module)):
-            of_file = _in_module(module, title)
-            subjects |= {t if t == title else f"{title}: {t}": s for t, s in of_file.items()}
-    if all(isinstance(subject, Exception) for subject in subjects.values()):
-        also = "".join(f" {error}" for error in list(subjects.values())[:1])
+            for title, subject in _in_module(module, "").items():
+                subjects[f"{place}: {title}" if title else str(place)] = subject
+    errors = [subject for subject in subjects.values() if isinstance(subject, ValueError)]
+    if len(errors) == len(subjects):
+        also = f" {errors[0]}" if errors else ""
         raise ValueError(f"{folder}: no Python file in it defines anything that can be checked.{also}")
     return subjects

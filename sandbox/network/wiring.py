@@ -1,8 +1,7 @@
 """What the whole network made of what it was given: layer by layer (wiring), then end to end.
 
-Wiring: from the gradient dA{l} that was handed down and the caches, what `L_model_backward` handed on (and
-`L_model_forward`, from the activations). A value that is wrong here, although the functions it is made of are
-right, was handed to the wrong place.
+A value that is wrong in the wiring, although the functions it is made of are right, was handed to the wrong
+place.
 """
 
 from __future__ import annotations

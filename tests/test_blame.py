@@ -257,6 +257,14 @@ def test_arguments_of_a_functions_own_are_passed_on() -> None:
     assert model(functions)
 
 
+def test_a_backward_may_call_the_cost_too() -> None:
+    def backward(AL: Any, Y: Any, caches: Any) -> Any:
+        assert network.compute_cost(AL, Y) > 0
+        return network.L_model_backward(AL, Y, caches)
+
+    assert model({"L_model_backward": backward})
+
+
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
 def test_each_branch_is_looked_at_though_the_network_does_not_take_it(activation: str) -> None:
     def wrong(dA: Any, cache: Any, given: Any) -> Any:
@@ -283,6 +291,8 @@ def test_inputs_that_are_not_numbers_of_one_dtype_are_refused() -> None:
     theta, X, Y = drawn([4, 3, 1], 5)
     with pytest.raises(ValueError, match=r"X is nan at \(0, 0\), expected finite numbers"):
         sandbox.check_model(theta, np.full_like(X, np.nan), Y)
+    with pytest.raises(TypeError, match=r"parameters\['W1'\] has dtype object, expected real numbers"):
+        sandbox.check_model(theta | {"W1": theta["W1"].astype(object)}, X, Y)
     with pytest.raises(ValueError, match=r"X is float32 and parameters\['W1'\] is float64"):
         sandbox.check_model(theta, X.astype(np.float32), Y)
     assert sandbox.check_model(theta, (10 * X).astype(int), Y)

@@ -120,11 +120,10 @@ def _layer_of(call: Call, model: Model, turn: int) -> int | None:
     found = equation_of_call(call)
     if found is None:
         return None
-    equation, inputs = found
-    name = "W" if "W" in equation.inputs else "Z"
-    given = inputs[equation.inputs.index(name)]
+    given = dict(zip(found[0].inputs, found[1], strict=True))
+    name = "W" if "W" in given else "Z"
     held = {l: W if name == "W" else Z for l, ((_, W, _), Z) in enumerate(model.caches, start=1)}
-    own = [l for l in range(model.L, 0, -1) if np.array_equal(held[l], given)]
+    own = [l for l in range(model.L, 0, -1) if name in given and np.array_equal(held[l], given[name])]
     if not own:
         return model.L if "sigmoid" in call.function else None
     # Layers with equal weights: in the order of the backward pass.

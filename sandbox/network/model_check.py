@@ -106,9 +106,9 @@ def check_linear_activation_backward(
 
 
 def _check_one(equation: Equation, function: Function, gradient: ArrayLike, *cached: ArrayLike) -> Report:
-    name, (of_gradient, *of_cache) = equation.function, equation.inputs
-    names = (of_gradient, *(f"cache {part}" for part in of_cache))
-    inputs = tuple(_of_one_dtype(dict(zip(names, (gradient, *cached), strict=True))).values())
+    name, (of_gradient, *parts) = equation.function, equation.inputs
+    named = {f"cache {part}": x for part, x in zip(parts, cached, strict=True)}
+    inputs = tuple(_of_one_dtype({of_gradient: gradient} | named))
     arguments = equation.pack(*inputs)
     FUNCTIONS[name](*arguments)  # malformed input is the caller's error, not a finding
     recorder = Recorder({name: function}, NETWORK)
@@ -150,7 +150,7 @@ def check_model(
     check_name("cost", cost, COSTS)
     check_parameters(parameters)
     named = {"X": as_matrix("X", X)} | {f"parameters['{key}']": x for key, x in parameters.items()}
-    X, *values = _of_one_dtype(named).values()
+    X, *values = _of_one_dtype(named)
     theta = dict(zip(parameters, values, strict=True))
     AL, caches = passes.L_model_forward(X, theta, activation=activation)
     _, Y = as_outputs(AL, Y)
@@ -263,7 +263,7 @@ def _tested(tested: Mapping[str, Function]) -> str:
 # --- what it is given -----------------------------------------------------------------------------
 
 
-def _of_one_dtype(named: Mapping[str, ArrayLike]) -> dict[str, Array]:
+def _of_one_dtype(named: Mapping[str, ArrayLike]) -> list[Array]:
     """Finite arrays of one floating dtype; whole numbers alone are taken as float64.
 
     Raises:
@@ -271,12 +271,12 @@ def _of_one_dtype(named: Mapping[str, ArrayLike]) -> dict[str, Array]:
             infinity, or no numbers.
     """
     arrays = {name: as_numbers(name, value) for name, value in named.items()}
-    dtypes = {name: x.dtype for name, x in arrays.items() if x.dtype.kind == "f"}
-    first = next(iter(dtypes), "")
-    for name, dtype in dtypes.items():
-        if dtype != dtypes[first]:
+    floats = {name: x.dtype for name, x in arrays.items() if x.dtype.kind == "f"}
+    first, dtype = next(iter(floats.items()), ("", np.dtype(np.float64)))
+    for name, other in floats.items():
+        if other != dtype:
             raise ValueError(
-                f"{first} is {dtypes[first]} and {name} is {dtype}, expected one dtype, in which all is "
+                f"{first} is {dtype} and {name} is {other}, expected one dtype, in which all is "
                 "checked; convert one of them with .astype."
             )
         if dtype.itemsize > 8:
@@ -285,8 +285,7 @@ def _of_one_dtype(named: Mapping[str, ArrayLike]) -> dict[str, Array]:
         if not np.isfinite(x).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise ValueError(f"{name} is {x[where]} at {where}, expected finite numbers.")
-    dtype = dtypes.get(first, np.dtype(np.float64))
-    return {name: x.astype(dtype, copy=False) for name, x in arrays.items()}
+    return [x.astype(dtype, copy=False) for x in arrays.values()]
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -307,12 +306,11 @@ def _run(model: Model, bound: Mapping[str, Function], recorder: Recorder) -> Mod
     model = replace(model, AL=AL, caches=caches)
     if np.isfinite(AL).all() and AL.min() >= 0 and AL.max() <= 1:
         attempt("compute_cost", AL, Y)
-    count = len(recorder.calls)
     attempt("L_model_backward", AL, Y, caches)
-    whole_forward, whole_backward = recorder.calls[0], recorder.calls[count]
-    whole_backward.fed_by = (whole_forward,)
-    number_layers(whole_forward, model)
-    number_layers(whole_backward, model)
+    top = {call.function: call for call in recorder.calls if call.parent is None}
+    top["L_model_backward"].fed_by = (top["L_model_forward"],)
+    number_layers(top["L_model_forward"], model)
+    number_layers(top["L_model_backward"], model)
     attempt("update_parameters", theta, some_gradients(theta), RATE)
     seen = {(c.function, branch_of(c.arguments)) for c in recorder.calls}
     for name, arguments in further_calls(caches, model.kind):
@@ -347,11 +345,10 @@ def _report(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | N
         if model and name in top:
             rows[name] += _rows_of_the_whole(model, top[name], rows)
         rows[name] += _contracts(name, tested, subjects, rows[name], kind)
-    kinks = sum(of_call.kinks for of_call in compared)
-    unknown = {name for of_call in compared for name in of_call.unknown}
-    if model:
-        whole = measured(backward_equation(model.keys, kind), model.inputs)
-        kinks, unknown = whole.kinks, unknown | {*whole.unknown}  # its kinks are met in several calls
+    # A kink of the whole network is met in several calls.
+    whole = [measured(backward_equation(model.keys, kind), model.inputs)] if model else compared
+    kinks = sum(noise.kinks for noise in whole)
+    unknown = {name for noise in (*compared, *whole) for name in noise.unknown}
     return Report(ordered(rows, explained), kinks, tuple(sorted(unknown)), links=links(calls))
 
 

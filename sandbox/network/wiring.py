@@ -315,9 +315,8 @@ def _layer(model: Model, call: Call, l: int, wrong: bool) -> _Layer | None:
     linear_cache, Z = model.caches[l - 1]
     if l == model.L:
         return _Layer(model, call, l, output_equation(model.kind), (model.Y, *linear_cache, Z))
-    function, given = "linear_activation_backward", call.result.get(f"dA{l}")
-    if wrong:
-        function, given = _received(call, l)
+    stored = "linear_activation_backward", call.result.get(f"dA{l}")
+    function, given = _received(call, l, *stored) if wrong else stored
     if given is None or np.shape(given)[-2:] != np.shape(Z)[-2:]:
         return None
     if function == "linear_backward":
@@ -327,21 +326,19 @@ def _layer(model: Model, call: Call, l: int, wrong: bool) -> _Layer | None:
     return _Layer(model, call, l, *found) if found else None
 
 
-def _received(call: Call, l: int) -> tuple[str, Value]:
-    """What layer l was really given, dA or else dZ, whatever is stored under dA{l}; and the function that
-    starts from it.
+def _received(call: Call, l: int, function: str, stored: Value) -> tuple[str, Value]:
+    """The function that was seen to start layer l, and the dA or dZ that it was given, whatever is stored.
 
     A backward that masks by itself shows the dZ. It is looked at where what is stored cannot be the dA, as
     layer l or one below returned it. Elsewhere the dA that is stored tells more: the mask is judged too.
     """
-    stored, seen = call.result.get(f"dA{l}"), _layers_seen(call)
+    seen = _layers_seen(call)
     for i, child in enumerate(seen):
         if child.layer == l and (
-            child.function == "linear_activation_backward"
-            or any(np.array_equal(c.result[0], stored) for c in seen[i:])
+            child.function == function or any(np.array_equal(c.result[0], stored) for c in seen[i:])
         ):
             return child.function, child.arguments[0]
-    return "linear_activation_backward", stored
+    return function, stored
 
 
 def _layers_seen(call: Call) -> list[Call]:

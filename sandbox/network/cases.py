@@ -28,15 +28,9 @@ SEED = 20_240_301  # of cotangents and gradients
 
 
 def drawn_network(
-    layer_dims: Sequence[int],
-    m: int,
-    *,
-    seed: int,
-    dtype: str = "float64",
-    scheme: Scheme = "he",
-    output_scale: float = 1.0,
-    dead_unit: bool = True,
-) -> Network:
+    layer_dims: Sequence[int], m: int, *, seed: int, dtype: str = "float64", scheme: Scheme = "he",
+    output_scale: float = 1.0, dead_unit: bool = True,
+) -> Network:  # fmt: skip
     """Parameters, X and Y: b is not 0, as it is initialised, which would hide what is done with b.
 
     Args:

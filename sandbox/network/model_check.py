@@ -24,7 +24,7 @@ from types import ModuleType
 import jax
 import numpy as np
 
-from sandbox.network import passes
+from sandbox.network import passes, validation
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.cases import (
     Subjects,
@@ -37,15 +37,6 @@ from sandbox.network.cases import (
 from sandbox.network.costs import COSTS
 from sandbox.network.functions import FUNCTIONS, LAYER_BACKWARD, LINEAR_BACKWARD, NETWORK, equation_of_call
 from sandbox.network.model_equations import RATE, Kind, backward_equation, update_equation, update_inputs
-from sandbox.network.validation import (
-    as_matrix,
-    as_numbers,
-    as_outputs,
-    check_caches,
-    check_name,
-    check_parameters,
-    unpack,
-)
 from sandbox.network.wiring import Model, backward_rows, forward_rows, number_layers
 from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache, Value
 from sandbox.verifier.blame import exceptions, links, mutations, ordered
@@ -78,15 +69,11 @@ def check_linear_backward(
     Raises:
         TypeError, ValueError: malformed input. An error in `function` is a finding.
     """
-    return _check_one(LINEAR_BACKWARD, function, dZ, *unpack("cache", cache, "(A_prev, W, b)"))
+    return _check_one(LINEAR_BACKWARD, function, dZ, *validation.unpack("cache", cache, "(A_prev, W, b)"))
 
 
 def check_linear_activation_backward(
-    dA: ArrayLike,
-    cache: Cache,
-    activation: str,
-    *,
-    function: Function = passes.linear_activation_backward,
+    dA: ArrayLike, cache: Cache, activation: str, *, function: Function = passes.linear_activation_backward
 ) -> Report:
     """Check dA_prev, dW and db of `linear_activation_backward` (or of another `function`), and the
     contracts.
@@ -99,9 +86,9 @@ def check_linear_activation_backward(
     Raises:
         TypeError, ValueError: malformed input. An error in `function` is a finding.
     """
-    check_name("activation", activation, ACTIVATIONS)
-    linear_cache, Z = unpack("cache", cache, "(linear_cache, activation_cache)")
-    linear = unpack("cache", linear_cache, "(A_prev, W, b)")
+    validation.check_name("activation", activation, ACTIVATIONS)
+    linear_cache, Z = validation.unpack("cache", cache, "(linear_cache, activation_cache)")
+    linear = validation.unpack("cache", linear_cache, "(A_prev, W, b)")
     return _check_one(LAYER_BACKWARD[activation], function, dA, *linear, Z)
 
 
@@ -121,15 +108,9 @@ def _check_one(equation: Equation, function: Function, gradient: ArrayLike, *cac
 
 
 def check_model(
-    parameters: Mapping[str, ArrayLike],
-    X: ArrayLike,
-    Y: ArrayLike,
-    *,
-    functions: Functions = None,
-    contracts: bool = True,
-    activation: str = "relu",
-    cost: str = "cross_entropy",
-) -> Report:
+    parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, functions: Functions = None,
+    contracts: bool = True, activation: str = "relu", cost: str = "cross_entropy",
+) -> Report:  # fmt: skip
     """Check the passes of the L-layer network, or others in their place: local, wiring, end to end.
 
     Args:
@@ -146,14 +127,14 @@ def check_model(
         TypeError, ValueError: malformed input. An error in the tested functions is a finding.
     """
     tested, kind = resolve(functions), Kind(activation, cost)
-    check_name("activation", activation, ACTIVATIONS)
-    check_name("cost", cost, COSTS)
-    check_parameters(parameters)
-    named = {"X": as_matrix("X", X)} | {f"parameters['{key}']": x for key, x in parameters.items()}
+    validation.check_name("activation", activation, ACTIVATIONS)
+    validation.check_name("cost", cost, COSTS)
+    validation.check_parameters(parameters)
+    named = {"X": validation.as_matrix("X", X)} | {f"parameters['{key}']": x for key, x in parameters.items()}
     X, *values = _of_one_dtype(named)
     theta = dict(zip(parameters, values, strict=True))
     AL, caches = passes.L_model_forward(X, theta, activation=activation)
-    _, Y = as_outputs(AL, Y)
+    _, Y = validation.as_outputs(AL, Y)
     model = Model(X, Y, theta, AL, caches, tested, kind)
     recorder = Recorder(tested, NETWORK)
     with recorder.bound() as bound, quiet():
@@ -270,7 +251,7 @@ def _of_one_dtype(named: Mapping[str, ArrayLike]) -> list[Array]:
         TypeError, ValueError: they have several, or one of more than double precision, or hold NaN or
             infinity, or no numbers.
     """
-    arrays = {name: as_numbers(name, value) for name, value in named.items()}
+    arrays = {name: validation.as_numbers(name, value) for name, value in named.items()}
     floats = {name: x.dtype for name, x in arrays.items() if x.dtype.kind == "f"}
     first, dtype = next(iter(floats.items()), ("", np.dtype(np.float64)))
     for name, other in floats.items():
@@ -324,7 +305,7 @@ def _to_be_handed_on(forward: Value, model: Model) -> tuple[Array, Sequence[Cach
     right = model.AL, model.caches
     try:
         AL, caches = forward
-        own = np.asarray(AL), list(check_caches(caches))
+        own = np.asarray(AL), list(validation.check_caches(caches))
     except (TypeError, ValueError):
         return right
     shapes, expected = ([np.shape(x) for x in jax.tree.leaves(of)] for of in (own, right))

@@ -315,8 +315,7 @@ def _layer(model: Model, call: Call, l: int, wrong: bool) -> _Layer | None:
     linear_cache, Z = model.caches[l - 1]
     if l == model.L:
         return _Layer(model, call, l, output_equation(model.kind), (model.Y, *linear_cache, Z))
-    stored = "linear_activation_backward", call.result.get(f"dA{l}")
-    function, given = _received(call, l, *stored) if wrong else stored
+    function, given = _given(call, l, wrong)
     if given is None or np.shape(given)[-2:] != np.shape(Z)[-2:]:
         return None
     if function == "linear_backward":
@@ -326,13 +325,15 @@ def _layer(model: Model, call: Call, l: int, wrong: bool) -> _Layer | None:
     return _Layer(model, call, l, *found) if found else None
 
 
-def _received(call: Call, l: int, function: str, stored: Value) -> tuple[str, Value]:
-    """The function that was seen to start layer l, and the dA or dZ that it was given, whatever is stored.
+def _given(call: Call, l: int, wrong: bool) -> tuple[str, Value]:
+    """The function that layer l starts with, and the dA or dZ that it was given: what is stored under dA{l},
+    or, where that is wrong, what was seen.
 
     A backward that masks by itself shows the dZ. It is looked at where what is stored cannot be the dA, as
     layer l or one below returned it. Elsewhere the dA that is stored tells more: the mask is judged too.
     """
-    seen = _layers_seen(call)
+    function, stored = "linear_activation_backward", call.result.get(f"dA{l}")
+    seen = _layers_seen(call) if wrong else []
     for i, child in enumerate(seen):
         if child.layer == l and (
             child.function == function or any(np.array_equal(c.result[0], stored) for c in seen[i:])

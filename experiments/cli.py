@@ -1,16 +1,14 @@
 """The command line over both packages: check, selftest, sweep, figures, and run (check, sweep, figures)."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib.metadata
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -36,6 +34,23 @@ app = typer.Typer(
 def main() -> None:
     """Entry point of `autodiff-sandbox`."""
     app()
+
+
+@contextlib.contextmanager
+def _exit_codes() -> Iterator[None]:
+    """What the user can mend becomes a sentence and an exit code: 2, malformed input; 1, a wrong gradient."""
+    try:
+        yield
+    except (SpecError, DataError, StoreError) as error:
+        raise _failed(2, error) from None
+    except GradientError as error:
+        raise _failed(1, error) from None
+
+
+def _failed(exit_code: int, *errors: Exception | str) -> typer.Exit:
+    for error in errors:
+        print(f"Error: {error}", file=sys.stderr)
+    return typer.Exit(exit_code)
 
 
 def _version(asked: bool) -> None:
@@ -93,26 +108,23 @@ def check(
 
     Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py
     """
-    network = {
-        "depth": depth, "width": width, "examples": examples, "scheme": scheme, "dtype": dtype, "seed": seed,
-        "activation": activation, "cost": cost,
-    }  # fmt: skip
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
-        report = _checked(path, contracts=contracts, cases=cases, network=network)
+        report = _checked(
+            path, depth=depth, width=width, examples=examples, scheme=scheme, dtype=dtype, seed=seed,
+            activation=activation, cost=cost, cases=cases, contracts=contracts,
+        )  # fmt: skip
     parts = report.parts or {report.title: report}
     if as_json:
         print(json.dumps({title: part.to_dict() for title, part in parts.items()}, indent=1))
     else:
         Console(soft_wrap=False).print(report)
     if report.errors:
-        raise _bad_input(*report.errors)
+        raise _failed(2, *report.errors)
     if not report:
         raise typer.Exit(1)
 
 
-def _checked(
-    path: Path | None, *, contracts: bool, cases: int | None, network: Mapping[str, str | int | None]
-) -> Report:
+def _checked(path: Path | None, **options: Any) -> Report:
     """`sandbox.check`; an option that was not given is left to it."""
     # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
     gc.disable()
@@ -120,14 +132,14 @@ def _checked(
 
     gc.freeze()
     gc.enable()
-    given = {name: value for name, value in network.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        return check(path, contracts=contracts, cases=cases, **given)
+        return check(path, **given)
     except (TypeError, ValueError) as error:
         message = str(error)
-        for name in (*given, "cases"):  # as they are called here
+        for name in given:  # as they are called here
             message = re.sub(rf"^((?:--\w+, )*){name}\b", rf"\1--{name}", message)
-        raise _bad_input(message) from None
+        raise _failed(2, message) from None
 
 
 @app.command()
@@ -153,6 +165,7 @@ def _sweep_command(action: Action) -> Action:
     """Add a command with the action's name and docstring and the options of a sweep."""
 
     @app.command(action.__name__, help=action.__doc__)
+    @_exit_codes()
     def command(
         spec_file: Annotated[
             Path | None, typer.Argument(help="TOML file; fields: name, data, depths, widths, ...")
@@ -173,11 +186,13 @@ def _sweep_command(action: Action) -> Action:
             bool, typer.Option("--overwrite", help="Replace earlier results of this name.")
         ] = False,
     ) -> None:
-        fields = {
+        options = {
             "name": name, "data": data, "depths": depth, "widths": width, "learning_rates": learning_rate,
             "seeds": seed, "schemes": scheme, "steps": steps, "dtype": dtype,
         }  # fmt: skip
-        action(_spec(spec_file, fields), results, overwrite)
+        given = {field: value for field, value in options.items() if value is not None}
+        fields = read_fields(spec_file) if spec_file else {}
+        action(make_spec(fields | given), results, overwrite)
 
     return action
 
@@ -191,12 +206,43 @@ def sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
 
     Example: autodiff-sandbox sweep --name deep --depth 2 --depth 8 --scheme he --learning-rate 0.1
     """
-    combined = _sweep(spec, results, overwrite)
+    try:
+        with _bar(len(spec.groups) * spec.runs_per_group) as progress:
+            combined = run_sweep(spec, results, progress, overwrite)
+    except KeyboardInterrupt:
+        same = "the same command, without --overwrite," if overwrite else "the same command"
+        print(
+            f"Interrupted. What is finished is kept in {results}; {same} goes on from there.", file=sys.stderr
+        )
+        raise typer.Exit(130) from None
     print(f"results  {combined}")
     return combined
 
 
+@contextlib.contextmanager
+def _bar(total: int) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, on a terminal; what to call when so many more runs are done, of which some diverged."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("sweep"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs, {task.fields[diverged]} diverged, {task.fields[rate]:.1f} runs/s,"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        bar.add_task("", total=total, diverged=0, rate=0.0)
+        [task] = bar.tasks
+
+        def advance(runs: int, diverged: int) -> None:
+            rate = (task.completed + runs) / max(task.elapsed or 0.0, 1e-3)
+            bar.update(task.id, advance=runs, diverged=task.fields["diverged"] + diverged, rate=rate)
+
+        yield advance
+
+
 @app.command()
+@_exit_codes()
 def figures(
     results_file: Annotated[Path, typer.Argument(help="Combined file of a sweep, <folder>/<name>.h5.")],
     out: Annotated[
@@ -207,7 +253,10 @@ def figures(
 
     Example: autodiff-sandbox figures results/main.h5
     """
-    _figures(results_file, out or results_file.parent / "figures")
+    from experiments.figures import draw_figures
+
+    for path in draw_figures(results_file, out or results_file.parent / "figures"):
+        print(f"figure   {path}")
 
 
 @_sweep_command
@@ -216,70 +265,11 @@ def run(spec: Spec, results: Path, overwrite: bool) -> None:
 
     Example: autodiff-sandbox run
     """
-    network = {
-        "depth": max(spec.depths), "width": spec.widths[0], "scheme": spec.schemes[0], "dtype": spec.dtype,
-        "seed": spec.seeds[0],
-    }  # fmt: skip
-    report = _checked(None, contracts=True, cases=None, network=network)
+    report = _checked(
+        None, depth=max(spec.depths), width=spec.widths[0], scheme=spec.schemes[0], dtype=spec.dtype,
+        seed=spec.seeds[0],
+    )  # fmt: skip
     Console().print(report)
     if not report:
         raise typer.Exit(1)
-    _figures(sweep(spec, results, overwrite), results / "figures")
-
-
-def _spec(spec_file: Path | None, options: Mapping[str, object]) -> Spec:
-    """The file's fields, overridden by the options that were given."""
-    try:
-        fields = read_fields(spec_file) if spec_file else {}
-        return make_spec(fields | {field: value for field, value in options.items() if value is not None})
-    except SpecError as error:
-        raise _bad_input(error) from None
-
-
-def _sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("sweep"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs, {task.fields[diverged]} diverged, {task.fields[rate]:.1f} runs/s,"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=len(spec.groups) * spec.runs_per_group, diverged=0, rate=0.0)
-
-            def progress(runs: int, diverged: int) -> None:
-                state = bar.tasks[task]
-                rate = (state.completed + runs) / max(state.elapsed or 0.0, 1e-3)
-                bar.update(task, advance=runs, diverged=state.fields["diverged"] + diverged, rate=rate)
-
-            return run_sweep(spec, results, progress, overwrite)
-    except KeyboardInterrupt:
-        same = "the same command, without --overwrite," if overwrite else "the same command"
-        print(
-            f"Interrupted. What is finished is kept in {results}; {same} goes on from there.", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
-    except (DataError, StoreError) as error:
-        raise _bad_input(error) from None
-    except GradientError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
-
-
-def _figures(results_file: Path, out: Path) -> None:
-    from experiments.figures import draw_figures
-
-    try:
-        files = draw_figures(results_file, out)
-    except StoreError as error:
-        raise _bad_input(error) from None
-    for path in files:
-        print(f"figure   {path}")
-
-
-def _bad_input(*errors: Exception | str) -> typer.Exit:
-    for error in errors:
-        print(f"Error: {error}", file=sys.stderr)
-    return typer.Exit(2)
+    figures(sweep(spec, results, overwrite))

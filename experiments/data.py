@@ -1,8 +1,7 @@
 """The examples a sweep trains on: handwritten digits, or an HDF5 file."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,16 @@ class Dataset:
     """Examples as columns, float64. X: (n_0, m), pixels / 255 or standardised features (no unit).
     Y: (1, m) of 0 and 1."""
 
-    name: str
     X_train: Array
     Y_train: Array
     X_test: Array
     Y_test: Array
     source: str
     preprocessing: str
-    sha256: str
+
+    @cached_property
+    def sha256(self) -> str:
+        return sha256(self.X_train, self.Y_train, self.X_test, self.Y_test)
 
 
 def load_data(data: str, train_fraction: float, split_seed: int) -> Dataset:
@@ -45,9 +46,8 @@ def load_data(data: str, train_fraction: float, split_seed: int) -> Dataset:
         from sklearn.datasets import load_digits
 
         images, digit = load_digits(return_X_y=True)
-        return _split(
-            "digits", images, digit % 2, "scikit-learn load_digits, odd = 1", train_fraction, split_seed
-        )
+        source = "scikit-learn load_digits, odd = 1"
+        return _split(images, digit % 2, source, train_fraction, split_seed)
     path = Path(data)
     if not path.is_file():
         raise DataError(
@@ -61,26 +61,29 @@ def load_data(data: str, train_fraction: float, split_seed: int) -> Dataset:
     except OSError:
         raise DataError(f"data: {path.name} is not a readable HDF5 file; give an .h5 file.") from None
     if all(key in arrays for key in EXERCISE_KEYS):
-        X_train, Y_train, X_test, Y_test = (arrays[key] for key in EXERCISE_KEYS)
-        train = _images(X_train, "train_set_x"), _labels(Y_train, len(X_train), "train_set_y")
-        test = _images(X_test, "test_set_x"), _labels(Y_test, len(X_test), "test_set_y")
-        if len(train[0]) != len(test[0]):
-            raise DataError(
-                "data: train_set_x and test_set_x have images of different size; expected the same."
-            )
-        return _dataset(path.stem, *train, *test, path.name, "pixel / 255")
+        return _of_images(arrays, path.name)
     if "X" in arrays and "y" in arrays:
-        return _split(path.stem, arrays["X"], arrays["y"], path.name, train_fraction, split_seed)
+        return _split(arrays["X"], arrays["y"], path.name, train_fraction, split_seed)
     raise DataError(
         f"data: {path.name} holds {found}; expected {', '.join(EXERCISE_KEYS)}, or X (m, n) and y (m,)."
     )
 
 
-def _images(images: Any, name: str) -> Array:
-    _check_numbers(images, name, 4)
+def _of_images(arrays: dict[str, Any], source: str) -> Dataset:
+    (X_train, Y_train), (X_test, Y_test) = (_part(arrays, part) for part in ("train", "test"))
+    if len(X_train) != len(X_test):
+        raise DataError("data: train_set_x and test_set_x have images of different size; expected the same.")
+    return Dataset(X_train, Y_train, X_test, Y_test, source, "pixel / 255")
+
+
+def _part(arrays: dict[str, Any], part: str) -> tuple[Array, Array]:
+    x, y = f"{part}_set_x", f"{part}_set_y"
+    images = arrays[x]
+    _check_numbers(images, x, 4)
     if images.dtype.kind == "f" and images.max() <= 1:
-        raise DataError(f"data: {name} holds numbers up to {images.max()}, expected pixels of 0 to 255.")
-    return np.asarray(images.reshape(len(images), -1).T / 255.0)
+        raise DataError(f"data: {x} holds numbers up to {images.max()}, expected pixels of 0 to 255.")
+    X = np.ascontiguousarray(images.reshape(len(images), -1).T / 255.0)
+    return X, _labels(arrays[y], len(images), y)
 
 
 def _labels(labels: Any, m: int, name: str) -> Array:
@@ -95,21 +98,18 @@ def _labels(labels: Any, m: int, name: str) -> Array:
 
 
 def _check_numbers(array: Any, name: str, ndim: int) -> None:
-    if (
-        not isinstance(array, np.ndarray)
-        or array.dtype.kind not in "fiub"
-        or array.ndim != ndim
-        or not array.size
-    ):
-        shape = getattr(array, "shape", ())
-        raise DataError(f"data: {name} has shape {shape}, expected a non-empty numeric array of {ndim} axes.")
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub" or array.ndim != ndim or not array.size:
+        raise DataError(
+            f"data: {name} has shape {array.shape}, expected a non-empty numeric array of {ndim} axes."
+        )
     if not np.isfinite(array).all():
         raise DataError(
             f"data: {name} holds NaN or infinity; expected finite numbers. Remove those examples."
         )
 
 
-def _split(name: str, X: Any, y: Any, source: str, train_fraction: float, split_seed: int) -> Dataset:
+def _split(X: Any, y: Any, source: str, train_fraction: float, split_seed: int) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     _check_numbers(X, "X", 2)
@@ -124,14 +124,6 @@ def _split(name: str, X: Any, y: Any, source: str, train_fraction: float, split_
         ) from None
     mean, deviation = X_train.mean(axis=0), X_train.std(axis=0)
     deviation[deviation == 0] = 1  # a constant feature stays 0
-    train, test = ((part - mean) / deviation for part in (X_train, X_test))
+    X_train, X_test = (np.ascontiguousarray(((X - mean) / deviation).T) for X in (X_train, X_test))
     how = f"stratified split, train_fraction {train_fraction}, split_seed {split_seed}; standardised"
-    return _dataset(name, train.T, Y_train[None], test.T, Y_test[None], source, how)
-
-
-def _dataset(
-    name: str, X_train: Array, Y_train: Array, X_test: Array, Y_test: Array, source: str, preprocessing: str
-) -> Dataset:
-    arrays = X_train, Y_train, X_test, Y_test
-    X_train, Y_train, X_test, Y_test = map(np.ascontiguousarray, arrays)
-    return Dataset(name, X_train, Y_train, X_test, Y_test, source, preprocessing, sha256(*arrays))
+    return Dataset(X_train, Y_train[None], X_test, Y_test[None], source, how)

@@ -1,11 +1,10 @@
 """Figures of a sweep, drawn from its combined results file."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,15 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)))
 STYLE: dict[Any, Any] = {
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
-    "legend.fontsize": 8.0,
-    "xtick.labelsize": 8.0,
-}
-STYLE |= {"ytick.labelsize": 8.0, "svg.hashsalt": "experiments", "lines.markersize": 4.0}
-FORMATS = ("pdf", "svg", "png")
+    "font.size": 9.0, "axes.titlesize": 9.0, "legend.fontsize": 8.0, "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0, "svg.hashsalt": "experiments", "lines.markersize": 4.0,
+}  # fmt: skip
+FORMATS: dict[str, Any] = {  # and their metadata, without a date: equal results give equal files
+    "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None,
+}  # fmt: skip
 MAX_LINES = len(COLOURS)
+DEPTH = "depth (layers with parameters)"
+LAYER = "layer (1 is next to the input)"
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,6 @@ def draw_figures(results_file: Path, out_folder: Path) -> list[Path]:
     Raises:
         StoreError: the file is missing or not a combined results file; the folder cannot be made.
     """
-    figures: dict[str, Callable[[Results], Figure]] = {
-        "final_cost": _final_cost,
-        "cost_curves": _cost_curves,
-        "gradient_error": _gradient_error,
-        "gradient_norm": _gradient_norm,
-    }
     every_width = _load(results_file)
     try:
         out_folder.mkdir(parents=True, exist_ok=True)
@@ -71,12 +65,10 @@ def draw_figures(results_file: Path, out_folder: Path) -> list[Path]:
     with mpl.rc_context(STYLE):
         for results in every_width:
             suffix = f"-width{results.width}" if len(every_width) > 1 else ""
-            for name, draw in figures.items():
+            for name, draw in FIGURES.items():
                 figure = draw(results)
-                for extension in FORMATS:
+                for extension, metadata in FORMATS.items():
                     path = out_folder / f"{results_file.stem}-{name}{suffix}.{extension}"
-                    # without a date, equal results give equal files
-                    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(extension)
                     figure.savefig(path, dpi=150, metadata=metadata)
                     files.append(path)
     return files
@@ -93,22 +85,15 @@ def _load(path: Path) -> list[Results]:
         raise StoreError(
             f"results file: {path} is not the combined file of a sweep; give <folder>/<name>.h5."
         ) from None
-    # depth and learning rate in rising order, whatever order the spec has
-    by_depth, by_rate = np.argsort(depths), np.argsort(rates)
+    # in rising order, whatever order the spec has
+    rising = {"depth": np.argsort(depths), "learning_rate": np.argsort(rates)}
     for key, (dims, _, _) in LAYOUT.items():
-        values[key] = np.take(values[key], by_depth, axis=dims.index("depth"))
-        if "learning_rate" in dims:
-            values[key] = np.take(values[key], by_rate, axis=dims.index("learning_rate"))
+        for dim in rising.keys() & dims:
+            values[key] = np.take(values[key], rising[dim], axis=dims.index(dim))
+    every_width = [{key: value[:, :, i] for key, value in values.items()} for i in range(len(widths))]
     return [
-        Results(
-            schemes,
-            depths[by_depth],
-            rates[by_rate],
-            int(width),
-            Path(data).name,
-            {key: value[:, :, i] for key, value in values.items()},
-        )
-        for i, width in enumerate(widths)
+        Results(schemes, np.sort(depths), np.sort(rates), int(width), Path(data).name, of_width)
+        for width, of_width in zip(widths, every_width, strict=True)
     ]
 
 
@@ -119,6 +104,16 @@ def _figure(
     FigureCanvasAgg(figure)
     figure.suptitle(f"{title}\n{results.data}, hidden width {results.width}", fontsize=10)
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+
+
+def _labelled(figure: Figure, axes: Any, x: str, y: str, lines: str) -> Figure:
+    """The same with its axes named and with a legend of the lines, those of the first panel."""
+    for ax in axes[-1]:
+        ax.set_xlabel(x)
+    figure.supylabel(y, fontsize=9)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, title=lines, loc="outside lower center", ncols=MAX_LINES)
+    return figure
 
 
 def _median(values: Array, axis: int | tuple[int, ...]) -> Array:
@@ -139,12 +134,11 @@ def _line(i: int) -> dict[str, Any]:
 def _final_cost(results: Results) -> Figure:
     """Heat map over learning rate and depth for each scheme; crosses where a run diverged."""
     cost = _median(results.values["final_cost"], axis=-1)
-    diverged = np.any(results.values["diverged_at"] >= 0, axis=-1, keepdims=False)
+    diverged = np.any(results.values["diverged_at"] >= 0, axis=-1)
     rates, depths = len(results.learning_rates), len(results.depths)
     panel = (max(2.6, 0.42 * rates), max(2.6, 0.42 * depths))
-    figure, axes = _figure(
-        results, "Final cost (median over the seeds that did not diverge)", 1, len(results.schemes), panel
-    )
+    title = "Final cost (median over the seeds that did not diverge)"
+    figure, axes = _figure(results, title, 1, len(results.schemes), panel)
     finite = cost[np.isfinite(cost)]
     low = max(float(finite.min(initial=1.0)), 1e-8)
     norm = LogNorm(low, max(float(finite.max(initial=low)), low * 1.01))
@@ -157,7 +151,7 @@ def _final_cost(results: Results) -> Figure:
         ax.set_xticks(np.arange(rates) + 0.5, [f"{rate:.2g}" for rate in results.learning_rates], rotation=60)
         ax.set_yticks(np.arange(depths) + 0.5, [str(depth) for depth in results.depths])
         ax.set(title=f"initialisation: {scheme}", xlabel="learning rate (per step)")
-    axes[0, 0].set_ylabel("depth (layers with parameters)")
+    axes[0, 0].set_ylabel(DEPTH)
     figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label="final cost (nat per example)")
     if diverged.any():
         cross = Line2D([], [], color="black", marker="x", linestyle="", label="diverged (at least one seed)")
@@ -170,33 +164,19 @@ def _cost_curves(results: Results) -> Figure:
     """Cost against step; a row for each scheme, a column for each depth, a line for each learning rate."""
     cost = _median(results.values["cost"], axis=3)
     depths, rates = _chosen(len(results.depths)), _chosen(len(results.learning_rates))
-    figure, axes = _figure(
-        results,
-        "Cost during training (median over the seeds that have not diverged)",
-        len(results.schemes),
-        len(depths),
-        (2.1, 1.9),
-    )
+    title = "Cost during training (median over the seeds that have not diverged)"
+    figure, axes = _figure(results, title, len(results.schemes), len(depths), (2.1, 1.9))
     steps = np.arange(cost.shape[-1])
-    for row, scheme in enumerate(results.schemes):
-        for column, depth in enumerate(depths):
-            ax = axes[row, column]
-            for i, rate in enumerate(rates):
-                label = f"{results.learning_rates[rate]:.2g}"
-                every = max(1, len(steps) // 5)
-                ax.plot(
-                    steps, cost[row, depth, rate], **_line(i), markevery=(i * every // 5, every), label=label
-                )
-            ax.set(title=f"{scheme}, depth {results.depths[depth]}", yscale="log")
-            ax.grid(alpha=0.3)
-    for ax in axes[-1]:
-        ax.set_xlabel("step (gradient steps)")
-    figure.supylabel("cost (nat per example)", fontsize=9)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, title="learning rate (per step)", loc="outside lower center", ncols=MAX_LINES
-    )
-    return figure
+    every = max(1, len(steps) // 5)
+    for (row, scheme), (column, depth) in product(enumerate(results.schemes), enumerate(depths)):
+        ax = axes[row, column]
+        for i, rate in enumerate(rates):
+            marks, label = (i * every // 5, every), f"{results.learning_rates[rate]:.2g}"
+            ax.plot(steps, cost[row, depth, rate], **_line(i), markevery=marks, label=label)
+        ax.set(title=f"{scheme}, depth {results.depths[depth]}", yscale="log")
+        ax.grid(alpha=0.3)
+    x, lines = "step (gradient steps)", "learning rate (per step)"
+    return _labelled(figure, axes, x, "cost (nat per example)", lines)
 
 
 def _gradient_error(results: Results) -> Figure:
@@ -204,13 +184,12 @@ def _gradient_error(results: Results) -> Figure:
     error = np.fmax.reduce(results.values["sigma_error"], axis=2)  # the larger of start and end
     title = "Error of the hand-written gradients (larger of before and after training)"
     figure, axes = _figure(results, title, len(results.schemes), len(OUTPUTS), (2.3, 1.8))
-    for row, scheme in enumerate(results.schemes):
-        for column, output in enumerate(OUTPUTS):
-            _lines_by_depth(axes[row, column], results, error[row, :, :, column])
-            axes[row, column].set_title(f"{output}, initialisation: {scheme}")
-            axes[row, column].set_ylim(bottom=0)
-    figure.supylabel("largest error (rounding noise sigma)", fontsize=9)
-    return _finish_by_depth(figure, axes)
+    for (row, scheme), (column, output) in product(enumerate(results.schemes), enumerate(OUTPUTS)):
+        ax = axes[row, column]
+        _lines_by_depth(ax, results, error[row, :, :, column])
+        ax.set_title(f"{output}, initialisation: {scheme}")
+        ax.set_ylim(bottom=0)
+    return _labelled(figure, axes, LAYER, "largest error (rounding noise sigma)", DEPTH)
 
 
 def _gradient_norm(results: Results) -> Figure:
@@ -221,8 +200,7 @@ def _gradient_norm(results: Results) -> Figure:
     for ax, scheme, values in zip(axes[0], results.schemes, norm, strict=True):
         _lines_by_depth(ax, results, np.where(values > 0, values, np.nan))
         ax.set(title=f"initialisation: {scheme}", yscale="log")
-    figure.supylabel("Frobenius norm of dW (nat per example)", fontsize=9)
-    return _finish_by_depth(figure, axes)
+    return _labelled(figure, axes, LAYER, "Frobenius norm of dW (nat per example)", DEPTH)
 
 
 def _lines_by_depth(ax: Any, results: Results, values: Array) -> None:
@@ -234,10 +212,9 @@ def _lines_by_depth(ax: Any, results: Results, values: Array) -> None:
     ax.grid(alpha=0.3)
 
 
-def _finish_by_depth(figure: Figure, axes: Any) -> Figure:
-    for ax in axes[-1]:
-        ax.set_xlabel("layer (1 is next to the input)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = "depth (layers with parameters)"
-    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=MAX_LINES)
-    return figure
+FIGURES: dict[str, Callable[[Results], Figure]] = {
+    "final_cost": _final_cost,
+    "cost_curves": _cost_curves,
+    "gradient_error": _gradient_error,
+    "gradient_norm": _gradient_norm,
+}

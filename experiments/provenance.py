@@ -1,7 +1,5 @@
 """What results depend on besides their spec: versions, revision, machine; and hashes of data."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -58,8 +56,7 @@ def _git_revision() -> str:
 
     try:
         git("ls-files", "--error-unmatch", Path(__file__).name)  # installed inside another repository?
-        return git("rev-parse", "HEAD") + (
-            " dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
-        )
+        dirty = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + (" dirty" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -1,7 +1,5 @@
 """What to run: a validated, frozen description of a sweep."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,8 +35,7 @@ class Spec(BaseModel):
     depths: tuple[Count, ...] = (1, 2, 4, 8)
     widths: tuple[Count, ...] = (16,)
     learning_rates: tuple[Rate, ...] = Field(
-        default={"start": 1e-3, "stop": 10.0, "num": 9},
-        validate_default=True,
+        default={"start": 1e-3, "stop": 10.0, "num": 9}, validate_default=True
     )
     seeds: tuple[Seed, ...] = (0, 1)
     schemes: tuple[Scheme, ...] = ("small", "he")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer import Argument, Option
 
 from experiments.data import DataError
 from experiments.spec import Spec, SpecError, make_spec, read_fields
@@ -62,7 +63,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
@@ -72,31 +73,27 @@ def _options(
 def check(
     path: Annotated[
         Path | None,
-        typer.Argument(
+        Argument(
             help="Python file, or folder of such files, with functions of the exercise's names, or with "
             "operations of your own (sandbox.Operation). Without it, the sandbox's own functions are checked."
         ),
     ] = None,
-    depth: Annotated[int | None, typer.Option(help="Layers with parameters (3).")] = None,
-    width: Annotated[
-        int | None, typer.Option(help="Units of the input and of each hidden layer (8).")
-    ] = None,
-    examples: Annotated[int | None, typer.Option(help="Number of random examples (32).")] = None,
-    scheme: Annotated[
-        str | None, typer.Option(help="Initialisation: small, he or inverse_sqrt (he).")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="float64 or float32 (float64).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the parameters and the examples (0).")] = None,
-    activation: Annotated[str | None, typer.Option(help="Of the hidden layers (relu).")] = None,
-    cost: Annotated[str | None, typer.Option(help="Of the network (cross_entropy).")] = None,
+    depth: Annotated[int | None, Option(help="Layers with parameters (3).")] = None,
+    width: Annotated[int | None, Option(help="Units of the input and of each hidden layer (8).")] = None,
+    examples: Annotated[int | None, Option(help="Number of random examples (32).")] = None,
+    scheme: Annotated[str | None, Option(help="Initialisation: small, he or inverse_sqrt (he).")] = None,
+    dtype: Annotated[str | None, Option(help="float64 or float32 (float64).")] = None,
+    seed: Annotated[int | None, Option(help="Of the parameters and the examples (0).")] = None,
+    activation: Annotated[str | None, Option(help="Of the hidden layers (relu).")] = None,
+    cost: Annotated[str | None, Option(help="Of the network (cross_entropy).")] = None,
     cases: Annotated[
-        int | None, typer.Option(help="Random networks, or drawn examples of an operation (25).")
+        int | None, Option(help="Random networks, or drawn examples of an operation (25).")
     ] = None,
     contracts: Annotated[
-        bool, typer.Option(help="Whether to check those too: aliases, dtypes, warnings, ...")
+        bool, Option(help="Whether to check those too: aliases, dtypes, warnings, ...")
     ] = True,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as JSON; what the file prints goes to stderr.")
+        bool, Option("--json", help="Print the report as JSON; what the file prints goes to stderr.")
     ] = False,
 ) -> None:
     """Check gradients against automatic differentiation; exit with 0 when all are right, 1 when one is
@@ -168,22 +165,22 @@ def _sweep_command(action: Action) -> Action:
     @_exit_codes()
     def command(
         spec_file: Annotated[
-            Path | None, typer.Argument(help="TOML file; fields: name, data, depths, widths, ...")
+            Path | None, Argument(help="TOML file; fields: name, data, depths, widths, ...")
         ] = None,
-        name: Annotated[str | None, typer.Option(help="Name of the results, default main.")] = None,
-        data: Annotated[str | None, typer.Option(help="'digits' (the default) or an HDF5 file.")] = None,
-        depth: Annotated[list[int] | None, typer.Option(help="Layers with parameters; repeatable.")] = None,
-        width: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; repeatable.")] = None,
-        learning_rate: Annotated[list[float] | None, typer.Option(help="Repeatable.")] = None,
-        seed: Annotated[list[int] | None, typer.Option(help="Of the initial parameters; repeatable.")] = None,
+        name: Annotated[str | None, Option(help="Name of the results, default main.")] = None,
+        data: Annotated[str | None, Option(help="'digits' (the default) or an HDF5 file.")] = None,
+        depth: Annotated[list[int] | None, Option(help="Layers with parameters; repeatable.")] = None,
+        width: Annotated[list[int] | None, Option(help="Units of a hidden layer; repeatable.")] = None,
+        learning_rate: Annotated[list[float] | None, Option(help="Repeatable.")] = None,
+        seed: Annotated[list[int] | None, Option(help="Of the initial parameters; repeatable.")] = None,
         scheme: Annotated[
-            list[str] | None, typer.Option(help="Initialisation: small, he or inverse_sqrt; repeatable.")
+            list[str] | None, Option(help="Initialisation: small, he or inverse_sqrt; repeatable.")
         ] = None,
-        steps: Annotated[int | None, typer.Option(help="Full-batch gradient steps of each run.")] = None,
-        dtype: Annotated[str | None, typer.Option(help="float64 (the default) or float32.")] = None,
-        results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+        steps: Annotated[int | None, Option(help="Full-batch gradient steps of each run.")] = None,
+        dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
+        results: Annotated[Path, Option(help="Folder of the results.")] = Path("results"),
         overwrite: Annotated[
-            bool, typer.Option("--overwrite", help="Replace earlier results of this name.")
+            bool, Option("--overwrite", help="Replace earlier results of this name.")
         ] = False,
     ) -> None:
         options = {
@@ -223,13 +220,9 @@ def sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
 def _bar(total: int) -> Iterator[Callable[[int, int], None]]:
     """A progress bar, on a terminal; what to call when so many more runs are done, of which some diverged."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("sweep"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs, {task.fields[diverged]} diverged, {task.fields[rate]:.1f} runs/s,"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
+    text = "runs, {task.fields[diverged]} diverged, {task.fields[rate]:.1f} runs/s,"
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    columns = TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TextColumn(text), left
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         bar.add_task("", total=total, diverged=0, rate=0.0)
         [task] = bar.tasks
@@ -244,10 +237,8 @@ def _bar(total: int) -> Iterator[Callable[[int, int], None]]:
 @app.command()
 @_exit_codes()
 def figures(
-    results_file: Annotated[Path, typer.Argument(help="Combined file of a sweep, <folder>/<name>.h5.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Folder, default figures/ beside the results file.")
-    ] = None,
+    results_file: Annotated[Path, Argument(help="Combined file of a sweep, <folder>/<name>.h5.")],
+    out: Annotated[Path | None, Option(help="Folder, default figures/ beside the results file.")] = None,
 ) -> None:
     """Draw the figures of a sweep as PDF, SVG and PNG.
 

@@ -24,8 +24,10 @@ from sandbox.typing import Array
 
 # Okabe and Ito's palette, told apart with every kind of colour vision; a marker and a line style besides.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-MARKERS = ("o", "s", "^", "D", "v")
-LINES = ("-", "--", "-.", ":", (0, (5, 1)))
+LINES: list[dict[str, Any]] = [
+    {"color": colour, "marker": marker, "linestyle": line}
+    for colour, marker, line in zip(COLOURS, "os^Dv", ("-", "--", "-.", ":", (0, (5, 1))), strict=True)
+]
 STYLE: dict[Any, Any] = {
     "font.size": 9.0, "axes.titlesize": 9.0, "legend.fontsize": 8.0, "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0, "svg.hashsalt": "experiments", "lines.markersize": 4.0,
@@ -33,7 +35,6 @@ STYLE: dict[Any, Any] = {
 FORMATS: dict[str, Any] = {  # and their metadata, without a date: equal results give equal files
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None,
 }  # fmt: skip
-MAX_LINES = len(COLOURS)
 DEPTH = "depth (layers with parameters)"
 LAYER = "layer (1 is next to the input)"
 
@@ -112,7 +113,7 @@ def _labelled(figure: Figure, axes: Any, x: str, y: str, lines: str) -> Figure:
         ax.set_xlabel(x)
     figure.supylabel(y, fontsize=9)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, title=lines, loc="outside lower center", ncols=MAX_LINES)
+    figure.legend(handles, labels, title=lines, loc="outside lower center", ncols=len(LINES))
     return figure
 
 
@@ -123,12 +124,8 @@ def _median(values: Array, axis: int | tuple[int, ...]) -> Array:
 
 
 def _chosen(count: int) -> Array:
-    """Indices of at most MAX_LINES of `count` values, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, MAX_LINES)).round().astype(int))
-
-
-def _line(i: int) -> dict[str, Any]:
-    return {"color": COLOURS[i], "linestyle": LINES[i], "marker": MARKERS[i]}
+    """Indices of at most len(LINES) of `count` values, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, len(LINES))).round().astype(int))
 
 
 def _final_cost(results: Results) -> Figure:
@@ -172,7 +169,7 @@ def _cost_curves(results: Results) -> Figure:
         ax = axes[row, column]
         for i, rate in enumerate(rates):
             marks, label = (i * every // 5, every), f"{results.learning_rates[rate]:.2g}"
-            ax.plot(steps, cost[row, depth, rate], **_line(i), markevery=marks, label=label)
+            ax.plot(steps, cost[row, depth, rate], **LINES[i], markevery=marks, label=label)
         ax.set(title=f"{scheme}, depth {results.depths[depth]}", yscale="log")
         ax.grid(alpha=0.3)
     x, lines = "step (gradient steps)", "learning rate (per step)"
@@ -207,7 +204,7 @@ def _lines_by_depth(ax: Any, results: Results, values: Array) -> None:
     """One line of values (depth, layer) against layer for each depth shown."""
     for i, depth in enumerate(_chosen(len(results.depths))):
         layers = np.arange(1, results.depths[depth] + 1)
-        ax.plot(layers, values[depth, : len(layers)], **_line(i), label=str(results.depths[depth]))
+        ax.plot(layers, values[depth, : len(layers)], **LINES[i], label=str(results.depths[depth]))
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
 

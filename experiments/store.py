@@ -4,11 +4,9 @@ Every file is written under a temporary name, flushed to the disk and renamed in
 program is killed, each file is either whole or absent.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 from experiments.data import Dataset
 from experiments.provenance import environment
 from experiments.spec import Spec
+from experiments.training import Runs
 from sandbox.typing import Array, Scheme
 
 MOMENTS = ("start", "end")
@@ -53,22 +52,14 @@ class StoreError(ValueError):
 
 
 @dataclass(frozen=True)
-class GroupResult:
-    """What one group stores; runs are in the order learning rate, then seed.
+class GroupResult(Runs):
+    """What one group stores.
 
-    Arrays as in `experiments.training.Training`; sigma_error is (moment, layer, output), NaN where nothing
-    was checked (every run diverged). seconds: training only. attributes: when it started and ended (UTC,
-    ISO 8601); a stored group has its provenance too.
+    sigma_error: (moment, layer, output), NaN where nothing was checked (every run diverged).
+    attributes: when it started and ended (UTC, ISO 8601); a stored group has its provenance too.
     """
 
-    cost: Array
-    diverged_at: Array
-    train_accuracy: Array
-    test_accuracy: Array
-    gradient_norm_start: Array
-    gradient_norm_end: Array
     sigma_error: Array
-    seconds: float
     attributes: dict[str, str]
 
 
@@ -103,7 +94,7 @@ class Store:
         if overwrite:
             for path in self._files():
                 path.unlink(missing_ok=True)
-        self._refuse_others({path.name: _load(path)[0] for path in self._files()})
+        self._refuse_others({path: _load(path)[0] for path in self._files()})
 
     def read(self, group: Group) -> GroupResult | None:
         """The stored result of a group, None when it has not finished; another sweep's is refused."""
@@ -111,7 +102,7 @@ class Store:
         if not path.exists():
             return None
         attributes, arrays = _load(path, [f.name for f in fields(GroupResult) if f.name != "attributes"])
-        self._refuse_others({path.name: attributes})
+        self._refuse_others({path: attributes})
         return GroupResult(**arrays, attributes=attributes)
 
     def write(self, group: Group, result: GroupResult) -> None:
@@ -128,7 +119,7 @@ class Store:
 
     def combine(self) -> Path:
         """Write the combined file from all groups, unless one is another sweep's; return its path."""
-        self._refuse_others({path.name: _load(path)[0] for path in self._files()})
+        self._refuse_others({path: _load(path)[0] for path in self._files()})
         results = {}
         for group in self.spec.groups:
             result = self.read(group)
@@ -154,13 +145,13 @@ class Store:
     def _files(self) -> list[Path]:
         return [path for path in (self.combined, *sorted(self.groups.glob("*.h5"))) if path.exists()]
 
-    def _refuse_others(self, stored: Mapping[str, Mapping[str, str]]) -> None:
+    def _refuse_others(self, stored: Mapping[Path, Mapping[str, str]]) -> None:
         """Refuse to go on when the attributes of any of these files are another sweep's."""
         others = []
-        for name, attributes in stored.items():
+        for path, attributes in stored.items():
             what = [word for key, word in IDENTITY.items() if attributes.get(key) != self.provenance[key]]
             if what:
-                others.append(f"{name} (other {' and '.join(what)})")
+                others.append(f"{path.name} (other {' and '.join(what)})")
         if others:
             more = f" and {len(others) - 4} more" if len(others) > 4 else ""
             raise StoreError(
@@ -183,19 +174,13 @@ def _load(path: Path, names: Iterable[str] = ()) -> tuple[dict[str, str], dict[s
 
 def _fill_layout(file: h5py.File, spec: Spec, results: Mapping[Group, GroupResult]) -> None:
     """Write the dimension scales and the arrays of LAYOUT."""
-    scales: dict[str, Array | list[str]] = {
-        "scheme": list(spec.schemes),
-        "depth": np.array(spec.depths),
-        "width": np.array(spec.widths),
-        "learning_rate": np.array(spec.learning_rates),
-        "seed": np.array(spec.seeds),
-        "step": np.arange(spec.steps + 1),
-        "layer": np.arange(1, max(spec.depths) + 1),
-        "moment": list(MOMENTS),
-        "output": list(OUTPUTS),
-    }
+    scales: dict[str, Sequence[str | float]] = {
+        "scheme": spec.schemes, "depth": spec.depths, "width": spec.widths, "output": OUTPUTS,
+        "learning_rate": spec.learning_rates, "seed": spec.seeds, "moment": MOMENTS,
+        "step": range(spec.steps + 1), "layer": range(1, max(spec.depths) + 1),
+    }  # fmt: skip
     for name, scale in scales.items():
-        file[name] = scale
+        file[name] = list(scale)
         file[name].make_scale(name)
         file[name].attrs["units"] = UNITS.get(name, "1")
     values = _values(spec, {name: len(scale) for name, scale in scales.items()}, results)
@@ -217,15 +202,14 @@ def _values(spec: Spec, sizes: Mapping[str, int], results: Mapping[Group, GroupR
     runs = len(spec.learning_rates), len(spec.seeds)
     for (scheme, depth, width), result in results.items():
         at = spec.schemes.index(scheme), spec.depths.index(depth), spec.widths.index(width)
-        for key in ("cost", "train_accuracy", "test_accuracy", "diverged_at"):
-            value = getattr(result, key)
-            values[key][at] = value.reshape(*runs, *value.shape[1:])
-        values["final_cost"][at] = result.cost[:, -1].reshape(runs)
-        for key in ("gradient_norm_start", "gradient_norm_end"):
-            values[key][at][..., :depth] = getattr(result, key).reshape(*runs, depth)
-        values["sigma_error"][at][:, :depth] = result.sigma_error
-        values["seconds"][at] = result.seconds
-        values["gradients_verified"][at] = 1  # a group that fails its check is never written
+        # A group that fails its check is never written.
+        of_group = {**vars(result), "final_cost": result.cost[:, -1], "gradients_verified": 1}
+        for key, (dims, _, _) in LAYOUT.items():
+            value = np.asarray(of_group[key])
+            if dims[: len(RUN)] == RUN:
+                value = value.reshape(*runs, *value.shape[1:])
+            # All of its place, but for the layers that deeper networks have.
+            values[key][at + tuple(slice(size) for size in value.shape)] = value
     return values
 
 

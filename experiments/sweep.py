@@ -1,8 +1,7 @@
 """Run a sweep: each group checks its gradients, trains, checks them again and is stored."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from experiments.data import Dataset, load_data
 from experiments.spec import Spec
 from experiments.store import MOMENTS, OUTPUTS, GroupResult, Store
-from experiments.training import initial_parameters, train
+from experiments.training import Runs, initial_parameters, train
 from sandbox.typing import Array, Parameters, Scheme
 
 CHECKED_EXAMPLES = 128
@@ -61,17 +60,9 @@ def run_group(spec: Spec, data: Dataset, scheme: Scheme, depth: int, width: int)
         chosen = finished[np.linspace(0, finished.size - 1, count).round().astype(int)]
         final = {key: value[chosen] for key, value in training.parameters.items()}
         sigma_error[1] = _verified(final, data, spec.dtype, f"{where}, final parameters")
-    return GroupResult(
-        cost=training.cost,
-        diverged_at=training.diverged_at,
-        train_accuracy=training.train_accuracy,
-        test_accuracy=training.test_accuracy,
-        gradient_norm_start=training.gradient_norm_start,
-        gradient_norm_end=training.gradient_norm_end,
-        sigma_error=sigma_error,
-        seconds=training.seconds,
-        attributes={"started": started, "ended": datetime.now(UTC).isoformat(timespec="seconds")},
-    )
+    ended = datetime.now(UTC).isoformat(timespec="seconds")
+    runs = {field.name: getattr(training, field.name) for field in fields(Runs)}
+    return GroupResult(**runs, sigma_error=sigma_error, attributes={"started": started, "ended": ended})
 
 
 def _verified(parameters: Parameters, data: Dataset, dtype: str, where: str) -> Array:

@@ -1,7 +1,5 @@
 """Full-batch gradient descent on a stack of networks with the verified passes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +21,8 @@ DIVERGENCE_FACTOR = 1e3
 
 
 @dataclass(frozen=True)
-class Training:
-    """The runs of one stack, in the order learning rate, then seed (the seed varies fastest).
+class Runs:
+    """What is stored of the runs of one stack, in the order learning rate, then seed (which varies fastest).
 
     cost: (runs, steps + 1), nats per example, before each step and after the last; NaN from
         `diverged_at` on.
@@ -32,8 +30,7 @@ class Training:
     train_accuracy, test_accuracy: (runs,), fractions; NaN for diverged runs.
     gradient_norm_start, gradient_norm_end: (runs, L), Frobenius norm of dW[l] (nats per example per unit
         of W); the end is NaN for diverged runs.
-    parameters: final W{l} and b{l}, (runs, ...); NaN for diverged runs.
-    seconds: wall time.
+    seconds: wall time of the training.
     """
 
     cost: Array
@@ -42,8 +39,14 @@ class Training:
     test_accuracy: Array
     gradient_norm_start: Array
     gradient_norm_end: Array
-    parameters: Parameters
     seconds: float
+
+
+@dataclass(frozen=True)
+class Training(Runs):
+    """`parameters`: final W{l} and b{l}, (runs, ...); NaN for diverged runs."""
+
+    parameters: Parameters
 
 
 def initial_parameters(
@@ -92,18 +95,16 @@ def train(
             grads = L_model_backward(AL, Y, caches)
             if step == 0:
                 norm_start[alive] = _norms(grads, depth)
-            if step == steps:
-                norm_end[alive] = _norms(grads, depth)
-                accuracy[0, alive] = _accuracy(AL, Y)
-                accuracy[1, alive] = _accuracy(
-                    L_model_forward(data.X_test.astype(dtype), parameters)[0], data.Y_test
-                )
-                for key, value in parameters.items():
-                    final[key][alive] = value
-            else:
+            if step < steps:
                 parameters = update_parameters(parameters, grads, rates[alive])
+        if alive.size:
+            norm_end[alive] = _norms(grads, depth)
+            AL_test, _ = L_model_forward(data.X_test.astype(dtype), parameters)
+            accuracy[:, alive] = _accuracy(AL, Y), _accuracy(AL_test, data.Y_test)
+    for key, value in parameters.items():
+        final[key][alive] = value
     seconds = time.perf_counter() - start
-    return Training(cost, diverged_at, accuracy[0], accuracy[1], norm_start, norm_end, final, seconds)
+    return Training(cost, diverged_at, accuracy[0], accuracy[1], norm_start, norm_end, seconds, final)
 
 
 def _norms(grads: Gradients, depth: int) -> Array:

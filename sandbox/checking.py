@@ -8,8 +8,6 @@ notebooks go through it.
     check(softplus, x, beta)    # an Operation, at these inputs
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Type names that the package's signatures share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 

@@ -4,8 +4,6 @@ Another activation is an entry here, and its g once more in `mirror`. The functi
 arguments, float arrays of one shape; dA and dZ are gradients of the summed loss.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

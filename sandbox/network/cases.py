@@ -1,8 +1,6 @@
 """Networks, gradients and calls: the one drawer of what is checked at random, and of what the network at hand
 leaves out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 

@@ -4,8 +4,6 @@ Another cost is an entry here, and its J once more in `mirror`. The functions tr
 (or Z[L]) and Y of shape (..., 1, m).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

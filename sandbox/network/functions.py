@@ -5,8 +5,6 @@ A function of the table finds its equation by the arguments of a call. `NETWORK`
 each other, in the order "inner ones before those that call them".
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

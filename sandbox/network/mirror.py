@@ -9,8 +9,6 @@ Whose gradient? As in the passes: dA is the gradient of the summed loss m J, dW 
 mean cost J. JAX differentiates one function, so one of the two takes the factor m.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

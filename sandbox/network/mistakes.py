@@ -1,8 +1,6 @@
 """What people get wrong in the exercise's functions: in words, and as inputs with which the right equation
 gives what the mistake gives."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -11,8 +11,6 @@ If 1 and 2 hold, the whole is right up to rounding. Rows of inner functions come
 first failure is the culprit.
 """
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The equations of the whole network, by the names of its parameters W1, b1, ..., WL, bL."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

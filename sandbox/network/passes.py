@@ -5,8 +5,6 @@ Kernels find each other by their names here and activations in their table, at t
 check sees every call, and puts another function in a kernel's place.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args

@@ -5,8 +5,6 @@ checked as a user's would be, on networks with some Z exactly 0 whose output sat
 something is found.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal

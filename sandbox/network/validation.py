@@ -6,8 +6,6 @@ The training loop pays for them: in the usual case, matrices of one float dtype 
 are compared, with few calls, and nothing else is done.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Collection, Mapping, Sequence

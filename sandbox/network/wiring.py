@@ -4,8 +4,6 @@ A value that is wrong in the wiring, although the functions it is made of are ri
 place.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

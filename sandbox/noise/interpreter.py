@@ -14,8 +14,6 @@ primitives (see `sandbox.noise.primitives`):
   whichever way rounding may turn it, some samples turn it so, and sigma covers both branches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce

@@ -5,8 +5,6 @@ An output as a whole has a rounding of u max |g|, over each matrix of a stack: 1
 smallest normal number, because XLA, which evaluates the mirror's rarer operations, flushes subnormals too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache

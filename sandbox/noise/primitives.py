@@ -14,8 +14,6 @@ NumPy evaluates the common ones, because compiling each of them for each new sha
 the time. `lead` is the number of axes, 0 or 1, that stand in front of an operand's own for the samples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from types import EllipsisType

@@ -13,8 +13,6 @@ T_b of 8 lanes, sum_j S_j^2 ~ (k/8) sum_b T_b^2 / 3. The larger of the two is ta
 rounded alike, and their errors add up: see `nearly_equal`.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

@@ -10,8 +10,6 @@ probability below 2 ALPHA, whatever its size. Roundings have a root mean square 
 samples of u, which leaves a margin for roundings that are not independent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial

@@ -3,8 +3,6 @@
 Every call is made on copies, and an exception in the tested code is a finding with its place.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ computed output is that array and is not the reference. Nothing is decided here:
 before, and an output without a recognised pattern has failed all the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial

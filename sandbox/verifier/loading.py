@@ -1,7 +1,5 @@
 """The user's files: how they are run, and where in them an error was raised."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 import textwrap

@@ -1,7 +1,5 @@
 """The local check: one function at the inputs that it really received, against its equation."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """Copies of nested arguments, and the first difference of two."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Mapping
 from itertools import starmap

@@ -7,8 +7,6 @@ Everything that is checked of the exercise's functions is checked of them: each 
 mirror in units of sigma, the contracts, and, where backward and mirror disagree, which is wrong.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace

@@ -11,8 +11,6 @@ d/dt <dout, F(x + t v)> at t = 0, for real x, v and a cotangent dout, in two way
   np.maximum take complex numbers and are not analytic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

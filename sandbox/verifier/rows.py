@@ -1,8 +1,6 @@
 """The rows of a report: of an output that was compared, and of a contract that was asked for. A row is made
 once and never replaced."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias

@@ -1,7 +1,5 @@
 """Random cases drawn by Hypothesis; a failing one is shrunk, shown and kept for replay."""
 
-from __future__ import annotations
-
 import math
 import re
 import time

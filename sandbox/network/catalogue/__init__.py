@@ -4,8 +4,6 @@ A replacement sees the exercise's functions by their names, as a student's modul
 these names are bound to recorders, so that what it hands to them is seen.
 """
 
-from __future__ import annotations
-
 from sandbox.network.catalogue.implementation import Implementation
 from sandbox.network.catalogue.right import RIGHT
 from sandbox.network.catalogue.wrong import WRONG

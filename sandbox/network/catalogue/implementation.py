@@ -1,7 +1,5 @@
 """One entry of the catalogue, how entries are written down, and what they share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from inspect import signature

@@ -4,8 +4,6 @@ A row is name=the function. Some take stacks of networks; some are in the exerci
 which gets a note.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

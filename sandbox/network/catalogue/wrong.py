@@ -4,8 +4,6 @@ A row is name=(the mistake, the function that makes it). `gradients(dW=...)` and
 all but what they name; what needs several statements is a function above its table.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -25,7 +25,7 @@ from sandbox.network import mirror
 from sandbox.network.catalogue import RIGHT, WRONG
 from sandbox.noise import measure
 from tests import test_examples
-from tests import test_rounding as layers
+from tests.noise import test_measure as layers
 
 NOT_REPEATABLE = {"random_noise", "stale_caches", "db_accumulated_over_calls"}  # of which texts may differ
 

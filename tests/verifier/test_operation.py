@@ -323,7 +323,7 @@ def test_an_exception_in_the_backward_is_a_finding_with_its_place() -> None:
 
     [row] = check_operation(softplus(backward=wrong), contracts=False).failures()
     assert "KeyError" in row.finding
-    assert "test_operations.py, line" in row.finding
+    assert "test_operation.py, line" in row.finding
 
 
 def test_a_failing_random_case_is_shrunk_and_shown() -> None:

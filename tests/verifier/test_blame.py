@@ -17,8 +17,8 @@ import sandbox
 from sandbox import network
 from sandbox.verifier.oracle import directional
 from sandbox.verifier.rows import explanation
+from tests.network.test_model_check import drawn
 from tests.planted import entry, planted
-from tests.test_verify import drawn
 
 Function = Callable[..., Any]
 rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 import sandbox
 from sandbox import network
 from sandbox.network import passes
-from tests.test_verify import drawn
+from tests.network.test_model_check import drawn
 
 theta, X, Y = drawn([5, 5, 5, 1], 12)
 

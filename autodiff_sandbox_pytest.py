@@ -44,19 +44,19 @@ def _positive(text: str) -> int:
 
 @pytest.fixture
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Report]:
-    """gradcheck(what, *inputs, contracts=True): fail with the report unless every gradient is right.
+    """gradcheck(what, *inputs, **options): fail with the report unless every gradient is right.
 
-    `what` is whatever `sandbox.check` takes: an Operation, checked at the given inputs or else at its
-    examples; functions with the exercise's names, on random networks, in a module, a path or a mapping; or a
-    list of these. Returns the report.
+    `what` and the options are whatever `sandbox.check` takes: an Operation, checked at the given inputs or
+    else at its examples; functions with the exercise's names, on random networks (or on one, with depth=,
+    dtype= and the like), in a module, a path or a mapping; or a list of these. Returns the report.
     """
     checking = _checking()
 
-    def check(what: Any, *inputs: Any, contracts: bool = True) -> Report:
+    def check(what: Any, *inputs: Any, **options: Any) -> Report:
         __tracebackhide__ = True
         cases = request.config.getoption("--gradcheck-cases")
         try:
-            report: Report = checking.check_drawn(what, *inputs, contracts=contracts, cases=cases)
+            report: Report = checking.check_drawn(what, *inputs, **({"cases": cases} | options))
         except (TypeError, ValueError) as error:  # one clear sentence, without the way to it
             pytest.fail(f"gradcheck: {error}", pytrace=False)
         if report.errors:
@@ -72,11 +72,12 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Report]:
 def _checking() -> Any:
     """`sandbox.checking`, if the `sandbox` that is found is the one that was installed with this file."""
     found = importlib.import_module("sandbox")
-    place = Path(found.__file__).parent if found.__file__ else Path(next(iter(found.__path__)))
-    if place.parent != Path(__file__).parent:
+    place = Path(found.__file__ or next(iter(found.__path__)))  # which a folder without __init__ has alone
+    place = place.parent if place.name == "__init__.py" else place
+    if place != Path(__file__).parent / "sandbox":
         pytest.fail(
-            f"gradcheck: {place} hides the package sandbox of autodiff-sandbox; rename that folder, or take "
-            "it out of sys.path.",
+            f"gradcheck: {place} hides the package sandbox of autodiff-sandbox; rename it, or take it out of "
+            "sys.path.",
             pytrace=False,
         )
     return importlib.import_module("sandbox.checking")

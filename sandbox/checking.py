@@ -28,6 +28,7 @@ What: TypeAlias = (
 )
 _Subjects: TypeAlias = dict[str, Operation | Mapping[str, Function] | ValueError]
 """By title: an operation; functions of the exercise; or why there is nothing."""
+_OF_ONE_NETWORK = {"depth", "width", "examples", "scheme", "dtype", "seed"}
 _HELPERS = {"sigmoid", "relu", "sigmoid_backward", "relu_backward"}
 
 
@@ -76,8 +77,9 @@ def check(
         inputs: of an Operation, in place of its examples.
         contracts: whether to check those too (mutation, aliases, dtypes, single examples, ...).
         cases: how many random networks, or at most how many drawn examples of each operation.
-        network: depth, width, examples, scheme, dtype, seed, activation, cost: of the one network on which
-            functions of the exercise are checked if there are no `cases`; see `sandbox.checking.Network`.
+        network: activation and cost of the networks on which functions of the exercise are checked; without
+            `cases` also depth, width, examples, scheme, dtype and seed of the only one (see
+            `sandbox.checking.Network`).
 
     Returns:
         A report; of several things, one with a part for each.
@@ -98,7 +100,8 @@ def check(
             elif cases is None:
                 parts[title] = one_network.check(subject, contracts)
             else:
-                parts[title] = check_functions(subject, contracts=contracts, cases=cases)
+                kind = {"activation": one_network.activation, "cost": one_network.cost}
+                parts[title] = check_functions(subject, contracts=contracts, cases=cases, **kind)
         except (TypeError, ValueError) as error:  # the others are checked all the same
             if len(subjects) == 1:
                 raise
@@ -106,15 +109,15 @@ def check(
     return collected(parts, errors)
 
 
-def check_drawn(what: What, *inputs: Value, contracts: bool, cases: int | None) -> Report:
-    """`check` for a test suite: functions of the exercise on random networks, and `cases`, an option of the
-    whole suite, only where something is drawn."""
+def check_drawn(what: What, *inputs: Value, cases: int | None, **options: Value) -> Report:
+    """`check` for a test suite: functions of the exercise on random networks, but for options of one network,
+    and `cases`, an option of the whole suite, only where something is drawn."""
     subjects = _subjects(what)
     if not _only_operations(subjects):
-        cases = cases or CASES
+        cases = None if _OF_ONE_NETWORK & options.keys() else cases or CASES
     elif not _draws(subjects, inputs):
         cases = None
-    return check(what, *inputs, contracts=contracts, cases=cases)
+    return check(what, *inputs, cases=cases, **options)
 
 
 def _network(
@@ -140,8 +143,11 @@ def _network(
             f"{given}: of the random network for functions of the exercise, and there is none of these; an "
             "operation is checked at its own examples."
         )
-    if network and cases is not None:
-        raise TypeError(f"{given}: of one network, and cases draws many of all sizes; give one or the other.")
+    if cases is not None and (of_one := [name for name in network if name in _OF_ONE_NETWORK]):
+        raise TypeError(
+            f"{', '.join(of_one)}: of one network, and cases draws many of all sizes and both dtypes; give "
+            "one or the other."
+        )
     if cases is not None and not _draws(subjects, inputs):
         raise TypeError("cases: nothing is drawn at random here; the operations have examples of their own.")
     return Network(**network)

@@ -117,7 +117,7 @@ def test_a_file_of_a_folder_that_does_not_run_hides_no_other(tmp_path: Path) -> 
     [
         (square, {"depth": 3}, "depth: of the random network for functions of the exercise"),
         (square, {"cases": 3}, "cases: nothing is drawn at random here"),
-        (None, {"cases": 3, "depth": 3}, "depth: of one network, and cases draws many"),
+        (None, {"cases": 3, "depth": 3, "cost": "cross_entropy"}, "depth: of one network, and cases draws"),
         (None, {"depht": 3}, "check has no option 'depht'; it has cases, contracts, depth, width"),
         (None, {"depth": 0}, "depth is 0, expected a whole number of at least 1"),
         (None, {"examples": True}, "examples is True"),
@@ -134,6 +134,16 @@ def test_a_file_of_a_folder_that_does_not_run_hides_no_other(tmp_path: Path) -> 
 def test_what_does_not_apply_is_one_clear_error(what: Any, options: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         check(what, **options)
+
+
+def test_what_is_imported_from_the_sandbox_is_not_said_to_be_the_users(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from sandbox import *\nfrom sandbox import relu\n" + FILE.format(factor=2))
+    assert check(file).parts["mine.py"].tested == "Yours: linear_backward. The others are the sandbox's own."
+    file.write_text("from sandbox import relu\n")
+    with pytest.raises(ValueError, match="defines none of the functions that can be checked"):
+        check(file)
+    assert check(network)
 
 
 def test_inputs_go_with_one_operation() -> None:

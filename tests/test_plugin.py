@@ -30,6 +30,11 @@ def test_gradcheck_says_which_folder_hides_the_package(pytester: pytest.Pytester
     )
 
 
+def test_a_file_of_our_name_is_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(sandbox="x = 3\n", test_it="def test_it(gradcheck):\n    gradcheck(None)\n")
+    pytester.runpytest_subprocess().stdout.fnmatch_lines(["gradcheck: */sandbox.py hides the package*"])
+
+
 def test_the_option_of_the_suite_is_for_what_is_drawn(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -51,9 +56,12 @@ def test_given(gradcheck):
 
 def test_functions(gradcheck):
     assert gradcheck({"relu_backward": relu_backward}).cases == 3
+
+def test_of_one_network(gradcheck):
+    assert gradcheck({"relu_backward": relu_backward}, dtype="float32", depth=2, activation="tanh").cases == 1
 """
     )
-    pytester.runpytest_subprocess("--gradcheck-cases", "3").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("--gradcheck-cases", "3").assert_outcomes(passed=4)
 
 
 def test_loading_the_plugin_imports_nothing_of_ours() -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from sandbox.network import passes
-from sandbox.network.functions import FUNCTIONS, NETWORK, equation_of_call
+from sandbox.network.functions import FUNCTIONS, NETWORK, equation_of
 from sandbox.network.model_equations import (
     Kind,
     backward_equation,
@@ -94,7 +94,7 @@ def contract_subjects(dtype: str, kind: Kind) -> Subjects:
             bound[name](*arguments)
     subjects: dict[str, dict[str, tuple[Equation, Inputs]]] = {name: {} for name in FUNCTIONS}
     for call in recorder.calls:
-        if subject := equation_of_call(call):
+        if subject := equation_of(call.function, *call.arguments, cost=kind.cost):
             subjects[call.function][branch_of(call.arguments)] = subject
     keys, values, updated = tuple(theta), tuple(theta.values()), update_inputs(theta, some_gradients(theta))
     return {name: list(of_one.values()) for name, of_one in subjects.items()} | {

@@ -17,7 +17,7 @@ from sandbox.network.costs import COSTS
 from sandbox.network.mistakes import OF_ACTIVATION, dropped_examples
 from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.equation import Equation
-from sandbox.verifier.recording import Call, Family, Place
+from sandbox.verifier.recording import Family, Place
 
 FUNCTIONS: dict[str, Function] = {
     name: getattr(passes, name)
@@ -159,22 +159,21 @@ _BY_ARGUMENTS: dict[str, Callable[..., Found]] = {
     "linear_activation_forward": lambda A_prev, W, b, g: (LAYER_FORWARD[g], (A_prev, W, b)),
     "linear_backward": lambda dZ, cache: (LINEAR_BACKWARD, (dZ, *_tuple_of(cache, "(A_prev, W, b)"))),
     "linear_activation_backward": _of_layer,
-    "compute_cost": lambda AL, Y, cost="cross_entropy": (COST[cost], (AL, Y)),
     **{g: lambda Z, e=e: (e, (Z,)) for g, e in ACTIVATION_FORWARD.items()},
     **{e.function: lambda dA, Z, e=e: (e, (dA, Z)) for e in ACTIVATION_BACKWARD.values()},
 }
 
 
-def equation_of(function: str, *arguments: Value, **options: Value) -> Found | None:
-    """The equation of a call of one of the exercise's functions, and its inputs laid out flat; None
-    for a function with no equation of its own, or for arguments that do not fit one."""
+def equation_of(function: str, *arguments: Value, cost: str = "cross_entropy") -> Found | None:
+    """The equation of a call of one of the exercise's functions in a network of this cost, and its inputs
+    laid out flat; None for a function with no equation of its own, or for arguments that do not fit one."""
     try:
-        equation, inputs = _BY_ARGUMENTS[function](*arguments, **options)
+        if function == "compute_cost":
+            AL, Y = arguments
+            equation, inputs = COST[cost], (AL, Y)
+        else:
+            equation, inputs = _BY_ARGUMENTS[function](*arguments)
         arrays = tuple(np.asarray(x) for x in inputs)
     except (TypeError, ValueError, KeyError):
         return None
     return (equation, arrays) if all(a.dtype.kind in "fiub" for a in arrays) else None
-
-
-def equation_of_call(call: Call) -> Found | None:
-    return equation_of(call.function, *call.arguments, **call.options)

@@ -13,6 +13,7 @@ first failure is the culprit.
 
 import contextlib
 import difflib
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,7 @@ from types import ModuleType
 import jax
 import numpy as np
 
+from sandbox import network
 from sandbox.network import passes, validation
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.cases import (
@@ -33,7 +35,7 @@ from sandbox.network.cases import (
     some_gradients,
 )
 from sandbox.network.costs import COSTS
-from sandbox.network.functions import FUNCTIONS, LAYER_BACKWARD, LINEAR_BACKWARD, NETWORK, equation_of_call
+from sandbox.network.functions import FUNCTIONS, LAYER_BACKWARD, LINEAR_BACKWARD, NETWORK, equation_of
 from sandbox.network.model_equations import RATE, Kind, backward_equation, update_equation, update_inputs
 from sandbox.network.wiring import Model, backward_rows, forward_rows, number_layers
 from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache, Value
@@ -141,18 +143,22 @@ def check_model(
     return replace(_report(recorder, subjects, kind, model), tested=_tested(tested))
 
 
-def check_functions(functions: Functions, *, contracts: bool = True, cases: int | None = None) -> Report:
+def check_functions(
+    functions: Functions, *, contracts: bool = True, cases: int | None = None, activation: str = "relu",
+    cost: str = "cross_entropy",
+) -> Report:  # fmt: skip
     """Check functions with the exercise's names on random networks, at most `cases` (25) of them.
 
     Depths 1 to 4, widths and numbers of examples 1 to 5, both dtypes, some Z exactly 0. A failing case
     is shrunk to the smallest that fails.
 
     Args:
-        functions: as for `check_model`.
+        functions, activation, cost: as for `check_model`.
     """
     from hypothesis import strategies as st
 
     tested = resolve(functions)
+    check = partial(check_model, functions=tested, activation=activation, cost=cost)
     networks = st.fixed_dictionaries({
         "layer_dims": st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda dims: [*dims, 1]),
         "m": st.integers(1, 5),
@@ -160,13 +166,13 @@ def check_functions(functions: Functions, *, contracts: bool = True, cases: int 
         "seed": st.integers(0, 99),
     })  # fmt: skip
     report = smallest_failure(
-        networks, lambda case: check_model(*drawn_network(**case), functions=tested, contracts=False),
+        networks, lambda case: check(*drawn_network(**case), contracts=False),
         name="_".join(tested), describe=lambda case: _described(**case), cases=cases,
     )  # fmt: skip
     if not report or not contracts:
         return report
     # Contracts do not depend on the case, and are asked once.
-    asked = check_model(*drawn_network([4, 3, 2, 1], 5, seed=0), functions=tested)
+    asked = check(*drawn_network([4, 3, 2, 1], 5, seed=0))
     more = tuple(r for r in asked.rows if isinstance(r, ContractRow) or r.verdict is Verdict.FAIL)
     return replace(report, rows=(*report.rows, *more), links=report.links | asked.links)
 
@@ -210,12 +216,17 @@ def resolve(functions: Functions) -> dict[str, Function]:
 
 
 def named_functions(names: Mapping[str, Value]) -> dict[str, Function]:
-    """The functions under the exercise's names, in the order of the table."""
-    return {name: names[name] for name in FUNCTIONS if callable(names.get(name))}
+    """The functions under the exercise's names that are not the sandbox's, in the order of the table."""
+    named = {name: names[name] for name in FUNCTIONS if callable(names.get(name))}
+    return {name: f for name, f in named.items() if not _is_own(name, f)}
+
+
+def _is_own(name: str, function: Function) -> bool:
+    return inspect.unwrap(function) is FUNCTIONS[name]  # which a check in another thread may have wrapped
 
 
 def _of_module(module: ModuleType) -> dict[str, Function]:
-    if found := named_functions(vars(module)):
+    if found := dict(FUNCTIONS) if module is network else named_functions(vars(module)):
         return found
     meant = [m for n in vars(module) for m in difflib.get_close_matches(n, FUNCTIONS, 1, 0.8)]
     hint = f" (did you mean {meant[0]}?)" if meant else ""
@@ -229,9 +240,10 @@ def _of_module(module: ModuleType) -> dict[str, Function]:
 def _tested(tested: Mapping[str, Function]) -> str:
     """Which functions are not the sandbox's own, in words, and which names look misspelt: not those with a
     leading underscore, which are a module's own helpers."""
-    others = [name for name in FUNCTIONS if name not in tested]
-    text = f"Yours: {', '.join(tested)}. The others are the sandbox's own." if others else ""
-    names = [n for f in tested.values() for n, x in getattr(f, "__globals__", {}).items() if callable(x)]
+    yours = {name: f for name, f in tested.items() if not _is_own(name, f)}
+    others = [name for name in FUNCTIONS if name not in yours]
+    text = f"Yours: {', '.join(yours)}. The others are the sandbox's own." if yours and others else ""
+    names = [n for f in yours.values() for n, x in getattr(f, "__globals__", {}).items() if callable(x)]
     for name in dict.fromkeys(names):
         of_its_own = name in FUNCTIONS or name.startswith("_")
         if not of_its_own and (meant := difflib.get_close_matches(name, others, 1, 0.9)):
@@ -317,7 +329,7 @@ def _report(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | N
     """All rows, those of inner functions first: of each call, of the whole network if there is one, and the
     contracts at the inputs of `subjects`."""
     calls, tested = recorder.calls, recorder.tested
-    compared = [_local(call, tested) for call in calls]
+    compared = [_local(call, tested, kind) for call in calls]
     rows, explained = _rows_of_calls(calls, compared)
     top = {call.function: call for call in calls if call.parent is None}
     for name in FUNCTIONS:
@@ -373,8 +385,8 @@ def _failed(rows: Iterable[Row]) -> bool:
     return any(row.verdict is Verdict.FAIL for row in rows)
 
 
-def _local(call: Call, tested: Mapping[str, Function]) -> Compared:
-    found = None if call.error else equation_of_call(call)
+def _local(call: Call, tested: Mapping[str, Function], kind: Kind) -> Compared:
+    found = None if call.error else equation_of(call.function, *call.arguments, cost=kind.cost)
     if found is None:
         return Compared(())
     equation, inputs = found

@@ -17,7 +17,6 @@ from sandbox.network.functions import (
     LINEAR_BACKWARD,
     NETWORK,
     equation_of,
-    equation_of_call,
 )
 from sandbox.network.mistakes import WORDS, of_output
 from sandbox.network.model_equations import (
@@ -115,7 +114,7 @@ def _number(call: Call, layer: int | None) -> None:
 
 
 def _layer_of(call: Call, model: Model, turn: int) -> int | None:
-    found = equation_of_call(call)
+    found = equation_of(call.function, *call.arguments)
     if found is None:
         return None
     given = dict(zip(found[0].inputs, found[1], strict=True))

@@ -25,7 +25,7 @@ class Equation:
         function: the name under which it is reported.
         reference: in JAX, of the flat inputs; returns the outputs in order.
         inputs, outputs: their names.
-        picks: which of the reference's outputs these are; () for all. So one evaluation serves several.
+        picks: which of the reference's outputs these are; None for all. So one evaluation serves several.
         pack: the flat inputs as the tested function's arguments.
         unpack: the tested function's result as outputs in order; raises TypeError or ValueError.
         cotangents: how many of the first inputs are cotangents: the outputs are linear in them.
@@ -55,7 +55,7 @@ class Equation:
     forward: Equation | None = None
     factors: Mapping[int, Callable[..., float]] = field(default_factory=dict)
     differentiated: tuple[int, ...] = ()
-    picks: tuple[int, ...] = ()
+    picks: tuple[int, ...] | None = None
     elsewhere: Mapping[str, Callable[..., Inputs]] = field(default_factory=dict)
 
     def named(self, inputs: Inputs) -> dict[str, Array | int]:

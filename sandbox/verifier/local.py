@@ -66,7 +66,7 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     arrays, dtype = broadcast(equation, inputs), dtype_of(inputs)
     key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays))
     noise = _answers.get(key, lambda: measure(equation.reference, *arrays, dtype=dtype))
-    if equation.picks:
+    if equation.picks is not None:
         return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
     return noise
 

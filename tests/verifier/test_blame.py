@@ -212,6 +212,19 @@ def test_a_key_under_which_another_dA_is_stored_does_not_accuse_dW() -> None:
     assert {row.output[:2] for row in report.failures() if row.scope != "contract"} == {"dA"}
 
 
+@pytest.mark.parametrize("kept", [(), ("dA2", "dW3", "db3"), ("dA1", "dW2", "db2", "dA2", "dW3", "db3")])
+def test_gradients_of_whole_layers_that_are_left_out_are_named(kept: tuple[str, ...]) -> None:
+    def left_out(AL: Any, Y: Any, caches: Any) -> Any:
+        grads = network.L_model_backward(AL, Y, caches)
+        return {key: grads[key] for key in kept}
+
+    report = model({"L_model_backward": left_out})
+    assert first(report).function == "L_model_backward"
+    missing = {row.output for row in report.failures() if "has no" in row.finding}
+    every = {"dA0", "dA1", "dA2"} | {f"d{kind}{l}" for kind in "Wb" for l in (1, 2, 3)}
+    assert missing == every - set(kept)
+
+
 def test_a_wrong_forward_does_not_make_the_mirror_look_wrong() -> None:
     report = model({"linear_forward": lambda A, W, b: (W @ A - b, (A, W, b))})
     assert {row.at_fault for row in report.failures()} <= {"", "forward"}

@@ -54,10 +54,24 @@ def sigmoid_and_complement(Z: Array) -> tuple[Array, Array]:
     return np.where(positive, 1, e) / (1 + e), np.where(positive, e, 1) / (1 + e)
 
 
+def tanh(Z: Array) -> tuple[Array, Array]:
+    """A = tanh(Z)."""
+    return np.tanh(Z), Z
+
+
+@np.errstate(under="ignore")
+def tanh_backward(dA: Array, Z: Array) -> Array:
+    """dZ = dA (1 - A^2), where 1 - A^2 = 4 e / (1 + e)^2 with e = e^-2|Z| keeps its digits near A = 1."""
+    e = np.exp(-2 * np.abs(Z))
+    dZ: Array = dA * (4 * e / (1 + e) ** 2)
+    return dZ
+
+
 ACTIVATIONS = {
     activation.name: activation
     for activation in (
         Activation("relu", relu, relu_backward),
         Activation("sigmoid", sigmoid, sigmoid_backward),
+        Activation("tanh", tanh, tanh_backward),
     )
 }

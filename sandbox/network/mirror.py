@@ -18,6 +18,7 @@ import jax.numpy as jnp
 Function = Callable[..., Any]
 
 sigmoid = jax.nn.sigmoid
+tanh = jnp.tanh
 relu = jax.nn.relu  # its derivative at 0 is 0, as is the convention here; that of jnp.maximum is 1/2
 
 

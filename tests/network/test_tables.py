@@ -42,6 +42,12 @@ def test_a_derivative_that_is_off_is_caught(activation: str, monkeypatch: pytest
     assert report.findings[0].row.function in (f"{activation}_backward", "linear_activation_backward")
 
 
+def test_the_derivative_of_tanh_keeps_its_digits_where_tanh_is_1() -> None:
+    dZ = ACTIVATIONS["tanh"].backward(np.ones(2), np.array([-20.0, 20.0]))
+    # 1 / cosh(20)^2, which 1 - tanh(20)^2 rounds to 0; an exponential, a square and a quotient round.
+    np.testing.assert_allclose(dZ, np.cosh(20.0) ** -2, rtol=16 * np.finfo(float).eps)
+
+
 @pytest.mark.parametrize("cost", COSTS)
 def test_the_gradient_of_a_cost_that_is_off_is_caught(cost: str, monkeypatch: pytest.MonkeyPatch) -> None:
     right = COSTS[cost].backward

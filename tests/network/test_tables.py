@@ -11,6 +11,7 @@ import pytest
 import sandbox
 from sandbox.network import mirror
 from sandbox.network.activations import ACTIVATIONS
+from sandbox.network.cases import drawn_network
 from sandbox.network.costs import COSTS
 from sandbox.network.functions import FUNCTIONS
 
@@ -46,6 +47,14 @@ def test_the_derivative_of_tanh_keeps_its_digits_where_tanh_is_1() -> None:
     dZ = ACTIVATIONS["tanh"].backward(np.ones(2), np.array([-20.0, 20.0]))
     # 1 / cosh(20)^2, which 1 - tanh(20)^2 rounds to 0; an exponential, a square and a quotient round.
     np.testing.assert_allclose(dZ, np.cosh(20.0) ** -2, rtol=16 * np.finfo(float).eps)
+
+
+def test_a_network_of_identities_is_one_linear_layer() -> None:
+    parameters, X, _ = drawn_network([3, 4, 1], 5, seed=0)
+    _, caches = sandbox.L_model_forward(X, parameters, activation="identity")
+    Z = parameters["W2"] @ (parameters["W1"] @ X + parameters["b1"]) + parameters["b2"]
+    np.testing.assert_array_equal(caches[-1][1], Z)
+    assert not np.shares_memory(caches[1][0][0], caches[0][1])
 
 
 @pytest.mark.parametrize("cost", COSTS)

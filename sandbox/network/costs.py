@@ -71,10 +71,21 @@ def cross_entropy_from_logits(ZL: Array, Y: Array) -> Any:
     return loss.sum(axis=(-2, -1)) / ZL.shape[-1]
 
 
+def mean_squared_error(AL: Array, Y: Array) -> Any:
+    """J = (1/2m) sum_i (a_i - y_i)^2."""
+    return ((AL - Y) ** 2).sum(axis=(-2, -1)) / (2 * AL.shape[-1])
+
+
+def mean_squared_error_backward(AL: Array, Y: Array) -> Array:
+    """dAL = AL - Y."""
+    return AL - Y
+
+
 COSTS = {
     cost.name: cost
     for cost in (
         Cost("cross_entropy", cross_entropy, cross_entropy_backward,
              cross_entropy_through_sigmoid, cross_entropy_from_logits),
+        Cost("mean_squared_error", mean_squared_error, mean_squared_error_backward),
     )
 }  # fmt: skip

@@ -27,6 +27,11 @@ def identity(Z: Any) -> Any:
     return Z
 
 
+def mean_squared_error(AL: Any, Y: Any) -> Any:
+    """J = (1/2m) sum_i (a_i - y_i)^2."""
+    return jnp.sum((AL - Y) ** 2, axis=(-2, -1)) / (2 * AL.shape[-1])
+
+
 def cross_entropy(AL: Any, Y: Any) -> Any:
     """J = -(1/m) sum_i ( y_i log a_i + (1 - y_i) log(1 - a_i) ), with 0 log 0 = 0."""
     likelihood = jnp.where(Y > 0, Y * jnp.log(jnp.where(Y > 0, AL, 1)), 0)

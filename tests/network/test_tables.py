@@ -75,6 +75,23 @@ def test_the_cost_of_logits_is_the_cost(cost: str) -> None:
     assert abs(of_logits - sandbox.compute_cost(AL, Y, cost=cost)) <= 64 * np.finfo(float).eps
 
 
+def test_the_mean_squared_error_has_a_half() -> None:
+    assert sandbox.compute_cost([[0.5, 1.0]], [[0, 1]], cost="mean_squared_error") == 0.0625
+
+
+def test_a_cost_of_a_users_own_is_compared_with_the_one_that_was_asked_for() -> None:
+    def squared(AL: Any, Y: Any) -> Any:
+        return np.mean((AL - Y) ** 2) / 2
+
+    def cross_entropy(AL: Any, Y: Any) -> Any:
+        return sandbox.compute_cost(AL, Y)
+
+    for cases in (None, 3):
+        assert sandbox.check({"compute_cost": squared}, cost="mean_squared_error", cases=cases)
+        wrong = {"compute_cost": cross_entropy}
+        assert not sandbox.check(wrong, cost="mean_squared_error", contracts=False, cases=cases)
+
+
 def test_functions_of_a_users_own_are_checked_with_the_activation_that_they_have() -> None:
     """Without the keyword, as a notebook's functions for one kind of network have it."""
 

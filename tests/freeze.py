@@ -22,6 +22,7 @@ import numpy as np
 
 import sandbox
 from sandbox.network import mirror
+from sandbox.network.cases import Network, drawn_network
 from sandbox.network.catalogue import RIGHT, WRONG
 from sandbox.noise import measure
 from tests import test_examples
@@ -30,16 +31,8 @@ from tests.noise import test_measure as layers
 NOT_REPEATABLE = {"random_noise", "stale_caches", "db_accumulated_over_calls"}  # of which texts may differ
 
 
-def network(output_scale: float, dtype: str) -> tuple[dict[str, Any], Any, Any]:
-    """Three layers of 5 units and 12 examples; unit 2 of layer 1 has Z = 0 exactly."""
-    rng = np.random.default_rng(0)
-    theta = sandbox.initialize_parameters_deep([5, 5, 5, 1], rng=rng, scheme="he")
-    theta = {key: x + 0.1 * rng.standard_normal(x.shape) for key, x in theta.items()}
-    theta["W1"][2], theta["b1"][2] = 0, 0
-    theta["W3"] = theta["W3"] * output_scale
-    theta = {key: x.astype(dtype) for key, x in theta.items()}
-    X, Y = rng.standard_normal((5, 12)), rng.integers(0, 2, (1, 12))
-    return theta, X.astype(dtype), Y.astype(dtype)
+def network(output_scale: float, dtype: str) -> Network:
+    return drawn_network([5, 5, 5, 1], 12, seed=0, dtype=dtype, output_scale=output_scale)
 
 
 def described(report: Any, texts: bool = True) -> dict[str, Any]:

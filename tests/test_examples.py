@@ -31,6 +31,7 @@ def test_the_right_one_passes_on_drawn_cases(name: str) -> None:
     assert not report.unknown_primitives
 
 
+@pytest.mark.usefixtures("little_shrinking")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_wrong_one_is_caught_and_its_gradient_named(name: str) -> None:
     report = check_operation(module(name).wrong, cases=10, contracts=False)

@@ -352,6 +352,7 @@ def test_run_checks_sweeps_and_draws(spec: Spec, tmp_path: Path) -> None:
     assert len(list((tmp_path / "r" / "figures").iterdir())) == 12
 
 
+@pytest.mark.usefixtures("little_shrinking")
 @pytest.mark.parametrize(
     ("source", "exit_code"),
     [

@@ -370,12 +370,16 @@ def gradient(layer: Any) -> Any:
     return lambda x, w: jax.grad(lambda x, w: jnp.sum(jnp.sin(layer(x, w))), argnums=(0, 1))(x, w)
 
 
-CASES = [(layer, layer) for layer in LAYERS] + [(f, gradient(f)) for f in LAYERS if f is not looped]
+CASES = [pytest.param(layer, layer, id=layer.__name__) for layer in LAYERS] + [
+    pytest.param(
+        layer, gradient(layer), id=f"{layer.__name__} gradient",
+        marks=pytest.mark.slow if layer is running else (),  # which JAX compiles in many pieces
+    )
+    for layer in LAYERS if layer is not looped
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("layer", "function"), CASES, ids=[f"{f.__name__}{' gradient' * (f is not g)}" for f, g in CASES]
-)
+@pytest.mark.parametrize(("layer", "function"), CASES)
 def test_sigma_covers_a_computation_in_float32_and_is_of_its_size(layer: Any, function: Any) -> None:
     errors, sigmas = 0.0, 0.0
     for seed in range(3):

@@ -470,6 +470,7 @@ def test_pytest_help_names_the_option(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("--help").stdout.fnmatch_lines(["*--gradcheck-cases*"])
 
 
+@pytest.mark.usefixtures("little_shrinking")
 def test_a_file_of_functions_is_checked_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import numpy as np\ndef relu_backward(dA, cache):\n    return dA * (cache >= 0)\n"

@@ -40,7 +40,7 @@ def test_a_thread_that_trains_is_neither_recorded_nor_disturbed() -> None:
     trainer = threading.Thread(target=train, args=(stop, failures))
     trainer.start()
     try:
-        beside = [rows(sandbox.check_model(theta, X, Y)) for _ in range(4)]
+        beside = [rows(sandbox.check_model(theta, X, Y)) for _ in range(2)]
     finally:
         stop.set()
         trainer.join()

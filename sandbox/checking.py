@@ -8,11 +8,14 @@ notebooks go through it.
     check(softplus, x, beta)    # an Operation, at these inputs
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
+
+import numpy as np
 
 from sandbox.network.cases import drawn_network
 from sandbox.network.functions import FUNCTIONS
@@ -28,6 +31,7 @@ What: TypeAlias = (
 )
 _Subjects: TypeAlias = dict[str, Operation | Mapping[str, Function] | ValueError]
 """By title: an operation; functions of the exercise; or why there is nothing."""
+LARGEST = 10**8  # numbers in a network, in whose samples a check needs many times as many
 _OF_ONE_NETWORK = {"depth", "width", "examples", "scheme", "dtype", "seed"}
 _HELPERS = {"sigmoid", "relu", "sigmoid_backward", "relu_backward"}
 
@@ -49,8 +53,14 @@ class Network:
     def __post_init__(self) -> None:
         for name, least in (("depth", 1), ("width", 1), ("examples", 1), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name} is {value!r}, expected a whole number of at least {least}.")
+        numbers = int(self.depth) * int(self.width) * (int(self.width) + int(self.examples))
+        if numbers > LARGEST:
+            raise ValueError(
+                f"depth, width and examples make a network of {float(min(numbers, 10**300)):.1e} numbers, "
+                f"expected at most {LARGEST:.0e}; check a smaller one."
+            )
         if self.dtype not in ("float64", "float32"):
             raise ValueError(f"dtype is {self.dtype!r}, expected 'float64' or 'float32'.")
 
@@ -171,7 +181,7 @@ def _subjects(what: What) -> _Subjects:
     if isinstance(what, Operation):
         return {what.name: what}
     if isinstance(what, str | Path):
-        path = Path(what)
+        path = _path(what)
         return _in_folder(path) if path.is_dir() else _in_module(load_file(path), path.name)
     if isinstance(what, ModuleType):
         return _in_module(what, what.__name__)
@@ -185,6 +195,15 @@ def _subjects(what: What) -> _Subjects:
     )
 
 
+def _path(what: str | Path) -> Path:
+    try:
+        if str(what) and Path(what).exists():
+            return Path(what)
+    except OSError:  # too long a name, for one
+        pass
+    raise ValueError(f"{str(what)[:80]!r} does not exist; give the path of a Python file or a folder.")
+
+
 def _in_list(items: list[Value]) -> _Subjects:
     """Functions by their own names; all else as `check` takes it."""
     if not items:
@@ -192,17 +211,28 @@ def _in_list(items: list[Value]) -> _Subjects:
     functions: dict[str, Function] = {}
     subjects: _Subjects = {}
     for item in items:
-        name = getattr(item, "__name__", "")
-        if isinstance(item, ModuleType) or not name:
-            subjects |= _subjects(item)
-        elif name in FUNCTIONS:
+        name = str(getattr(item, "__name__", type(item).__name__))
+        if isinstance(item, list | tuple):
+            raise TypeError("the list holds a list, expected functions, Operations, modules or paths.")
+        if isinstance(item, ModuleType | Operation | Mapping | str | Path) or not callable(item):
+            for title, subject in _subjects(item).items():
+                subjects[_untaken(title, subjects)] = subject
+        elif name in FUNCTIONS and name not in functions:
             functions[name] = item
+        elif name in FUNCTIONS:
+            raise ValueError(f"the list holds two functions {name}; check them one after the other.")
         else:
             raise ValueError(
                 f"the function {name} has none of the names that are known, {', '.join(FUNCTIONS)}; give "
                 "{'linear_backward': " + name + "}, or sandbox.Operation(...) for an operation of your own."
             )
-    return {"network": functions, **subjects} if functions else subjects
+    return {_untaken("network", subjects): functions, **subjects} if functions else subjects
+
+
+def _untaken(title: str, subjects: _Subjects) -> str:
+    """Two things of one title are told apart."""
+    numbered = (f"{title} ({n})" for n in itertools.count(2))
+    return next(t for t in itertools.chain([title], numbered) if t not in subjects)
 
 
 def _in_mapping(names: Mapping[str, Value]) -> _Subjects:
@@ -227,9 +257,9 @@ def _has_exercise(module: ModuleType) -> bool:
     operations = [value for value in vars(module).values() if isinstance(value, Operation)]
     if not operations:
         return bool(named)
-    parts = {part for operation in operations for part in (operation.forward, operation.backward)}
+    parts = {id(part) for operation in operations for part in (operation.forward, operation.backward)}
     own = {name: f for name, f in named.items() if getattr(f, "__module__", "") == module.__name__}
-    return any(f not in parts and name not in _HELPERS for name, f in own.items())
+    return any(id(f) not in parts and name not in _HELPERS for name, f in own.items())
 
 
 def _in_folder(folder: Path) -> _Subjects:

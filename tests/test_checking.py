@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,13 @@ def test_a_file_of_a_folder_that_does_not_run_hides_no_other(tmp_path: Path) -> 
         (3, {}, "got int, expected an Operation, a function, a mapping"),
         ([], {}, "the list is empty"),
         (np.sin, {}, "the function sin has none of the names that are known"),
+        (functools.partial(np.sin), {}, "the function partial has none of the names"),
+        ([[square]], {}, "the list holds a list"),
+        ([relu_backward, relu_backward], {}, "the list holds two functions relu_backward"),
+        ("", {}, "'' does not exist; give the path of a Python file or a folder"),
+        ("def f(x):\n    return x" * 300, {}, "does not exist; give the path"),
+        (None, {"width": 10**6}, r"make a network of 3.0e\+12 numbers, expected at most 1e\+08"),
+        (None, {"depth": 10**30}, "make a network of"),
         ({"x": 3}, {}, "functions has the name 'x'"),
     ],
 )
@@ -144,6 +153,54 @@ def test_what_is_imported_from_the_sandbox_is_not_said_to_be_the_users(tmp_path:
     with pytest.raises(ValueError, match="defines none of the functions that can be checked"):
         check(file)
     assert check(network)
+
+
+def test_two_things_of_one_title_are_both_checked(tmp_path: Path) -> None:
+    wrong = {"relu_backward": relu_backward}
+    assert not check([wrong, {"sigmoid": network.sigmoid}])
+    assert set(check([wrong, wrong]).parts) == {"network", "network (2)"}
+    bad = replace(square, backward=lambda dout, x: 3 * x * dout)
+    assert not check([bad, square])
+    for name, factor in (("alice", 2), ("bob", 3)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sub.py").write_text(FILE.format(factor=factor))
+    files = check([tmp_path / "alice" / "sub.py", tmp_path / "bob" / "sub.py"])
+    assert [title for title, part in files.parts.items() if not part] == ["square (2)"]
+
+
+def test_each_file_gets_the_helper_beside_it(tmp_path: Path) -> None:
+    for name, right in (("alice", True), ("bob", False)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helpers.py").write_text(f"def mean(x, m):\n    return x / m if {right} else x\n")
+        (tmp_path / name / "submission.py").write_text(
+            "import numpy as np\nfrom helpers import mean\ndef linear_backward(dZ, cache):\n"
+            "    A, W, b = cache\n    m = dZ.shape[1]\n"
+            "    return W.T @ dZ, mean(dZ @ A.T, m), mean(dZ.sum(axis=1, keepdims=True), m)\n"
+        )
+    report = check(tmp_path)
+    assert {title: bool(part) for title, part in report.parts.items()} == {
+        "alice/submission.py": True, "bob/submission.py": False,
+    }  # fmt: skip
+
+
+def test_an_operation_is_judged_by_what_its_mirror_is_now() -> None:
+    scale = [2.0]
+    scaled = Operation(
+        lambda x: (scale[0] * x, None), lambda dout, _: scale[0] * dout, lambda x: scale[0] * x,
+        [(np.ones(2),)], name="scaled",
+    )  # fmt: skip
+    assert check(scaled)
+    scale[0] = 3.0
+    assert check(scaled)
+
+
+def test_an_operation_of_callable_objects_is_found_in_a_mapping() -> None:
+    @dataclass
+    class Square:
+        def __call__(self, x: Any) -> Any:
+            return x * x, x
+
+    assert check({"squared": replace(square, forward=Square()), 3: square})
 
 
 def test_inputs_go_with_one_operation() -> None:

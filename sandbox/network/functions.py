@@ -174,6 +174,6 @@ def equation_of(function: str, *arguments: Value, cost: str = "cross_entropy") -
         else:
             equation, inputs = _BY_ARGUMENTS[function](*arguments)
         arrays = tuple(np.asarray(x) for x in inputs)
-    except (TypeError, ValueError, KeyError):
+    except Exception:  # of whatever kind the arguments are
         return None
     return (equation, arrays) if all(a.dtype.kind in "fiub" for a in arrays) else None

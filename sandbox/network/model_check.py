@@ -45,7 +45,7 @@ from sandbox.verifier.equation import Equation
 from sandbox.verifier.loading import load_file, raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured
 from sandbox.verifier.nested import copied
-from sandbox.verifier.recording import Call, Recorder, quiet
+from sandbox.verifier.recording import Call, Recorder, quiet, unrecorded
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import Cause, ContractRow, OutputRow, Row, Verdict
 from sandbox.verifier.search import smallest_failure
@@ -92,6 +92,7 @@ def check_linear_activation_backward(
     return _check_one(LAYER_BACKWARD[activation], function, dA, *linear, Z)
 
 
+@unrecorded
 def _check_one(equation: Equation, function: Function, gradient: ArrayLike, *cached: ArrayLike) -> Report:
     name, (of_gradient, *parts) = equation.function, equation.inputs
     named = {f"cache {part}": x for part, x in zip(parts, cached, strict=True)}
@@ -107,6 +108,7 @@ def _check_one(equation: Equation, function: Function, gradient: ArrayLike, *cac
 # --- the network ----------------------------------------------------------------------------------
 
 
+@unrecorded
 def check_model(
     parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, functions: Functions = None,
     contracts: bool = True, activation: str = "relu", cost: str = "cross_entropy",

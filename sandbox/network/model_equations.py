@@ -25,11 +25,16 @@ class Kind:
     cost: str = "cross_entropy"
 
     def options(self, name: str, function: Function) -> dict[str, str]:
-        """The keywords by which a function in place of the one of this name is told, if it takes them: none
-        for the exercise's own kind."""
-        keywords, taken = FUNCTIONS[name].__kwdefaults__ or {}, inspect.signature(function).parameters
-        chosen = {key: getattr(self, key) for key in keywords if key in taken}
-        return {key: value for key, value in chosen.items() if value != keywords[key]}
+        """The keywords by which a function in place of the one of this name is told: those that it has, and
+        with **kwargs those that are not the exercise's."""
+        keywords = FUNCTIONS[name].__kwdefaults__ or {}
+        try:
+            parameters = inspect.signature(function).parameters if keywords else {}
+        except (TypeError, ValueError):  # compiled code may have none
+            parameters = {}
+        any_other = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
+        chosen = {key: getattr(self, key) for key in keywords}
+        return {k: x for k, x in chosen.items() if k in parameters or (any_other and x != keywords[k])}
 
     @property
     def g(self) -> Function:

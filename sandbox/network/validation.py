@@ -304,6 +304,10 @@ def as_step(
 ) -> list[tuple[Array, Array, Array]]:
     """For each key theta, dtheta and the learning rate (or one for each network), in theta's dtype."""
     check_parameters(params, name="params")
+    if not isinstance(grads, (dict, Mapping)):
+        raise TypeError(
+            f"grads is a {type(grads).__name__}, expected the dict that L_model_backward returned."
+        )
     rate = as_floats("learning_rate", learning_rate)
     if not (math.isfinite(rate) if rate.ndim == 0 else np.isfinite(rate).all()):
         raise ValueError(f"learning_rate is {learning_rate!r}, expected finite numbers.")

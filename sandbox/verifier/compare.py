@@ -164,7 +164,7 @@ def _errors(computed: Array, expected: Measured, comparable: Array) -> _Errors:
 def _as_array(value: object) -> Array:
     try:
         return np.asarray(value)
-    except (TypeError, ValueError):  # rows of different lengths, say
+    except Exception:  # rows of different lengths, say, or a tensor that cannot be an array
         return np.asarray(None)
 
 

@@ -1,6 +1,7 @@
 """The user's files: how they are run, and where in them an error was raised."""
 
 import importlib.util
+import os
 import sys
 import textwrap
 import traceback
@@ -21,9 +22,7 @@ def load_file(path: Path) -> ModuleType:
         raise ValueError(f"{path} does not exist; give the path of a Python file.")
     if not path.is_file() or spec is None or spec.loader is None:
         raise ValueError(f"{path} is not a Python file; give the path of a .py file.")
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _only_importable(path.resolve().parent)
     module = importlib.util.module_from_spec(spec)
     known = sys.modules.get(path.stem)
     sys.modules[path.stem] = module  # where dataclasses, for one, look for it
@@ -36,6 +35,21 @@ def load_file(path: Path) -> ModuleType:
         if known is not None:
             sys.modules[path.stem] = known
     return module
+
+
+_importable: list[str] = []  # the folder of the last file
+
+
+def _only_importable(folder: Path) -> None:
+    """Makes a folder importable, and forgets that of the file before with the modules that came from it: of
+    two helpers of one name each file gets its own."""
+    for other in _importable:
+        sys.path[:] = [entry for entry in sys.path if entry != other]
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(other + os.sep):
+                del sys.modules[name]
+    _importable[:] = [] if str(folder) in sys.path else [str(folder)]
+    sys.path[:0] = _importable
 
 
 def raised_at(error: BaseException) -> str:
@@ -55,7 +69,7 @@ def first_line(error: BaseException) -> str:
 def _users(error: BaseException) -> list[traceback.FrameSummary]:
     """The lines of the user's code that an exception passed."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
-    return [f for f in frames if _OURS not in (Path(f.filename).parent, Path(f.filename).parents[1])]
+    return [f for f in frames if _OURS not in list(Path(f.filename).parents)[:2]]
 
 
 def _where(frames: list[traceback.FrameSummary]) -> str:

@@ -14,7 +14,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -25,7 +25,7 @@ from sandbox.typing import Function, Inputs, Value
 from sandbox.verifier.loading import first_line, raised_at
 from sandbox.verifier.nested import copied, difference
 
-Place: TypeAlias = tuple[dict[str, Value], str, str]
+Place: TypeAlias = tuple[dict[Value, Value], Value, str]
 """A namespace, a key in it, and the name of the family's function that is called by it."""
 
 
@@ -86,21 +86,30 @@ class Recorder:
     @contextmanager
     def bound(self) -> Iterator[dict[str, Function]]:
         """While this lasts calls of this thread are recorded; gives the whole set of functions to call."""
-        places = [*self.family.places, *self._places_of_the_tested()]
-        _install(places)
-        token = _recorder.set(self)
-        try:
-            yield {name: functools.partial(self.call, name, f) for name, f in self.family.functions.items()}
-        finally:
-            _recorder.reset(token)
-            _remove(places)
+        bound: list[Place] = []
+        with _recording(self):
+            try:
+                for place in (*self.family.places, *self._places_of_the_tested()):
+                    bound.append(place)
+                    _bind(place)
+                functions = self.family.functions.items()
+                yield {name: functools.partial(self.call, name, f) for name, f in functions}
+            finally:
+                _unbind_all(bound)
 
     def _places_of_the_tested(self) -> Iterator[Place]:
-        """The names of the family in the modules of the tested functions."""
+        """Where the modules of the tested functions hold those of the family: under their names, under others
+        (lb = linear_backward), and in dicts ({"relu": relu_backward})."""
         own = [getattr(inspect.unwrap(f), "__globals__", {}) for f in self.tested.values()]
         known = {id(namespace) for namespace, _, _ in self.family.places}
-        for namespace in {id(n): n for n in own if id(n) not in known}.values():
-            yield from ((namespace, n, n) for n in self.family.functions if callable(namespace.get(n)))
+        for module in {id(n): n for n in own if id(n) not in known}.values():
+            named = {n: module[n] for n in self.family.functions if callable(module.get(n))}
+            known_as = (*self.family.functions.items(), *self.tested.items(), *named.items())
+            names = {id(f): name for name, f in known_as}
+            tables = [value for value in list(module.values()) if type(value) is dict]
+            for namespace in (module, *tables):
+                held = [(key, names[id(f)]) for key, f in list(namespace.items()) if id(f) in names]
+                yield from ((namespace, key, name) for key, name in held)
 
     def call(self, name: str, original: Function, *args: Value, **kwargs: Value) -> Value:
         """Call what is tested under this name, or else the original, and keep what it got and gave."""
@@ -143,7 +152,7 @@ def _positional(function: Function, args: Inputs, kwargs: dict[str, Value]) -> I
         return args
     try:
         bound = inspect.signature(function).bind(*args, **kwargs)
-    except TypeError:  # the call will say so
+    except (TypeError, ValueError):  # the call will say so; or a function without a signature
         return args
     return (*bound.args, *bound.kwargs.values())
 
@@ -151,28 +160,53 @@ def _positional(function: Function, args: Inputs, kwargs: dict[str, Value]) -> I
 # --- dispatchers ----------------------------------------------------------------------------------
 
 _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
-_lock = threading.Lock()
-_installed: dict[tuple[int, str], tuple[Function, int]] = {}
+_lock = threading.RLock()
+_bound: dict[tuple[int, Value], tuple[Function, int]] = {}
 """By namespace and key: the original, and how many checks have bound it."""
 
 
-def _install(places: list[Place]) -> None:
-    with _lock:
-        for namespace, key, name in places:
-            original, count = _installed.get((id(namespace), key), (namespace[key], 0))
-            _installed[id(namespace), key] = original, count + 1
-            if not count:
-                namespace[key] = _dispatcher(name, original)
+@contextmanager
+def _recording(recorder: Recorder | None) -> Iterator[None]:
+    token = _recorder.set(recorder)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
 
 
-def _remove(places: list[Place]) -> None:
+unrecorded = _recording(None)
+"""Decorates a check: what it does by itself is no call of the tested code of another check that runs it."""
+
+
+def _bind(place: Place) -> None:
+    namespace, key, name = place
     with _lock:
-        for namespace, key, _ in places:
-            original, count = _installed.pop((id(namespace), key))
+        original, count = _bound.get((id(namespace), key), (namespace[key], 0))
+        _bound[id(namespace), key] = original, count + 1
+        namespace[key] = namespace[key] if count else _dispatcher(name, original)
+
+
+def _unbind(place: Place) -> None:
+    namespace, key, _ = place
+    with _lock:
+        if (id(namespace), key) in _bound:
+            original, count = _bound.pop((id(namespace), key))
+            namespace[key] = namespace[key] if count > 1 else original
             if count > 1:
-                _installed[id(namespace), key] = original, count - 1
-            else:
-                namespace[key] = original
+                _bound[id(namespace), key] = original, count - 1
+
+
+def _unbind_all(places: list[Place]) -> None:
+    """Whatever happens: Ctrl-C waits until the names are what they were."""
+    interrupted: KeyboardInterrupt | None = None
+    while places:
+        try:
+            _unbind(places[-1])
+            places.pop()
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 def _dispatcher(name: str, original: Function) -> Function:
@@ -188,7 +222,9 @@ def _dispatcher(name: str, original: Function) -> Function:
 
 # --- warnings -------------------------------------------------------------------------------------
 
-_warnings_lock = threading.RLock()
+_caught: ContextVar[list[str] | None] = ContextVar("caught", default=None)
+_filters = ExitStack()
+_catching = 0  # how many threads, or nested calls, are
 
 
 @contextmanager
@@ -196,19 +232,34 @@ def own_warnings() -> Iterator[list[str]]:
     """The texts of the warnings that this thread gives; other threads' go where they went. Of the
     floating-point unit: as `np.errstate` says."""
     caught: list[str] = []
-    thread = threading.get_ident()
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("always")
-        others: Callable[..., None] = warnings.showwarning
-
-        def show(message: Warning | str, *where: Value, **options: Value) -> None:
-            if threading.get_ident() == thread:
-                caught.append(str(message))
-            else:
-                others(message, *where, **options)
-
-        warnings.showwarning = show
+    token = _caught.set(caught)
+    _catch(1)
+    try:
         yield caught
+    finally:
+        _catch(-1)
+        _caught.reset(token)
+
+
+def _catch(change: int) -> None:
+    """The first that catches warnings turns the filters off, for all threads; the last restores them."""
+    global _catching
+    with _lock:
+        if _catching == 0:
+            _filters.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("always")
+            warnings.showwarning = functools.partial(_show, warnings.showwarning)
+        _catching += change
+        if _catching == 0:
+            _filters.close()
+
+
+def _show(others: Callable[..., None], message: Warning | str, *where: Value, **options: Value) -> None:
+    caught = _caught.get()
+    if caught is None:
+        others(message, *where, **options)
+    else:
+        caught.append(str(message))
 
 
 @contextmanager

@@ -280,6 +280,7 @@ CASES: list[tuple[Any, type[Exception], str]] = [
     (lambda: sandbox.initialize_parameters_deep([3, 1], scheme="xavier"), ValueError, "scheme is 'xavier'"),  # type: ignore[arg-type]
     (lambda: sandbox.initialize_parameters_deep([3, 1], rng="seed"), TypeError, "rng is a str"),  # type: ignore[arg-type]
     (lambda: sandbox.update_parameters(model(np.float64)[0], {}, 0.1), ValueError, r"no 'dW1' \(layer 1\)"),
+    (lambda: sandbox.update_parameters(model(np.float64)[0], None, 0.1), TypeError, "grads is a NoneType"),  # type: ignore[arg-type]
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -85,3 +86,101 @@ def test_a_warning_of_another_thread_breaks_no_contract() -> None:
             stop.set()
             noisy.join()
     assert {str(warning.message) for warning in others} == {"of another thread"}
+
+
+# --- code with unusual habits ---------------------------------------------------------------------------
+
+LIBRARY = """
+import numpy as np
+from sandbox.network import linear_backward
+
+def relu_backward(dA, Z):
+    return np.where(Z > 0, dA, 2 * dA)
+
+def sigmoid_backward(dA, Z):
+    s = 1 / (1 + np.exp(-Z))
+    return dA * s * (1 - s)
+
+TABLE = {"relu": relu_backward, "sigmoid": sigmoid_backward}
+by_another_name = linear_backward
+
+def linear_activation_backward(dA, cache, activation):
+    return by_another_name(TABLE[activation](dA, cache[1]), cache[0])
+"""
+
+
+def test_a_call_through_a_table_or_another_name_is_seen() -> None:
+    module = types.ModuleType("library")
+    exec(LIBRARY, vars(module))
+    before = dict(vars(module)["TABLE"])
+    report = sandbox.check(module)
+    assert [finding.row.function for finding in report.findings] == ["relu_backward"]
+    assert report.findings[0].follow == ("linear_activation_backward", "L_model_backward")
+    assert vars(module)["TABLE"] == before
+
+
+def test_a_check_that_tested_code_runs_is_its_own() -> None:
+    inner: list[sandbox.Report] = []
+
+    def L_model_backward(AL: Any, Y: Any, caches: Any) -> Any:
+        inner.append(sandbox.check_model(theta, X, Y, contracts=False))
+        return network.L_model_backward(AL, Y, caches)
+
+    functions = {
+        "linear_forward": lambda A, W, b: (W @ A - b, (A, W, b)), "L_model_backward": L_model_backward
+    }  # fmt: skip
+    outer = sandbox.check_model(theta, X, Y, functions=functions, contracts=False)
+    assert outer.findings[0].row.function == "linear_forward"
+    assert inner[0], str(inner[0])
+    alone = {"linear_forward": functions["linear_forward"]}
+    assert rows(outer) == rows(sandbox.check_model(theta, X, Y, functions=alone, contracts=False))
+
+
+def test_tested_code_may_wait_for_a_thread_that_checks() -> None:
+    def linear_backward(dZ: Any, cache: Any) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(sandbox.check_linear_backward, dZ, cache).result()
+        return network.linear_backward(dZ, cache)
+
+    functions = {"linear_backward": linear_backward}
+    assert sandbox.check_model(theta, X, Y, functions=functions, contracts=False)
+
+
+def test_keywords_are_given_to_a_function_that_has_them() -> None:
+    def with_another_default(X: Any, parameters: Any, activation: str = "tanh") -> Any:
+        return network.L_model_forward(X, parameters, activation=activation)
+
+    def with_any(*arguments: Any, **options: Any) -> Any:
+        return network.L_model_forward(*arguments, **options)
+
+    for function in (with_another_default, with_any):
+        for activation in ("relu", "tanh"):
+            assert sandbox.check({"L_model_forward": function}, activation=activation)
+
+
+def test_a_function_without_a_signature_is_checked() -> None:
+    class Compiled:
+        __signature__ = "none"
+
+        def __call__(self, *arguments: Any) -> Any:
+            return network.L_model_backward(*arguments)
+
+    report = sandbox.check({"L_model_backward": Compiled()})
+    assert report, str(report)
+
+
+def test_a_tensor_that_cannot_be_an_array_is_a_finding() -> None:
+    class Tensor:
+        def __array__(self, *arguments: Any, **options: Any) -> Any:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+    for name in ("linear_backward", "relu_backward"):
+        report = sandbox.check({name: lambda *arguments: (Tensor(), Tensor(), Tensor())})
+        assert report.findings[0].row.function == name
+
+
+def test_an_error_in_code_without_a_path_is_placed() -> None:
+    namespace: dict[str, Any] = {}
+    exec(compile("def relu_backward(dA, Z):\n    raise KeyError('x')\n", "my.py", "exec"), namespace)
+    report = sandbox.check({"relu_backward": namespace["relu_backward"]})
+    assert "KeyError" in report.findings[0].row.finding

@@ -5,8 +5,9 @@ A function of the table finds its equation by the arguments of a call. `NETWORK`
 each other, in the order "inner ones before those that call them".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,14 +20,14 @@ from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.recording import Family, Place
 
-FUNCTIONS: dict[str, Function] = {
+FUNCTIONS: Mapping[str, Function] = MappingProxyType({  # not a table that a check may bind
     name: getattr(passes, name)
     for name in (
         "sigmoid", "relu", "linear_forward", "linear_activation_forward", "L_model_forward", "compute_cost",
         "sigmoid_backward", "relu_backward", "linear_backward", "linear_activation_backward",
         "L_model_backward", "update_parameters",
     )
-}  # fmt: skip
+})  # fmt: skip
 
 
 def _places() -> tuple[Place, ...]:

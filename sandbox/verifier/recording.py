@@ -95,11 +95,11 @@ class Recorder:
                 functions = self.family.functions.items()
                 yield {name: functools.partial(self.call, name, f) for name, f in functions}
             finally:
-                _unbind_all(bound)
+                _surely(functools.partial(_unbind_all, bound))
 
     def _places_of_the_tested(self) -> Iterator[Place]:
-        """Where the modules of the tested functions hold those of the family: under their names, under others
-        (lb = linear_backward), and in dicts ({"relu": relu_backward})."""
+        """Where the modules of the tested functions hold those of the family: under their names, under
+        others, and in dicts."""
         own = [getattr(inspect.unwrap(f), "__globals__", {}) for f in self.tested.values()]
         known = {id(namespace) for namespace, _, _ in self.family.places}
         for module in {id(n): n for n in own if id(n) not in known}.values():
@@ -196,17 +196,23 @@ def _unbind(place: Place) -> None:
                 _bound[id(namespace), key] = original, count - 1
 
 
-def _unbind_all(places: list[Place]) -> None:
-    """Whatever happens: Ctrl-C waits until the names are what they were."""
+def _surely(undo: Callable[[], None]) -> None:
+    """Does it to its end, whatever happens: Ctrl-C waits until all is as it was. It may be done twice."""
     interrupted: KeyboardInterrupt | None = None
-    while places:
+    while True:
         try:
-            _unbind(places[-1])
-            places.pop()
+            undo()
+            break
         except KeyboardInterrupt as error:
             interrupted = error
     if interrupted is not None:
         raise interrupted
+
+
+def _unbind_all(places: list[Place]) -> None:
+    while places:
+        _unbind(places[-1])
+        places.pop()
 
 
 def _dispatcher(name: str, original: Function) -> Function:
@@ -224,7 +230,7 @@ def _dispatcher(name: str, original: Function) -> Function:
 
 _caught: ContextVar[list[str] | None] = ContextVar("caught", default=None)
 _filters = ExitStack()
-_catching = 0  # how many threads, or nested calls, are
+_catching: list[list[str]] = []  # the texts of all that are, in several threads or nested
 
 
 @contextmanager
@@ -233,24 +239,29 @@ def own_warnings() -> Iterator[list[str]]:
     floating-point unit: as `np.errstate` says."""
     caught: list[str] = []
     token = _caught.set(caught)
-    _catch(1)
     try:
+        _catch(caught)
         yield caught
     finally:
-        _catch(-1)
+        _surely(lambda: _release(caught))
         _caught.reset(token)
 
 
-def _catch(change: int) -> None:
-    """The first that catches warnings turns the filters off, for all threads; the last restores them."""
-    global _catching
+def _catch(caught: list[str]) -> None:
+    """The first that catches warnings turns the filters off, for all threads."""
     with _lock:
-        if _catching == 0:
+        if not _catching:
             _filters.enter_context(warnings.catch_warnings())
             warnings.simplefilter("always")
             warnings.showwarning = functools.partial(_show, warnings.showwarning)
-        _catching += change
-        if _catching == 0:
+        _catching.append(caught)
+
+
+def _release(caught: list[str]) -> None:
+    """The last restores them."""
+    with _lock:
+        _catching[:] = [other for other in _catching if other is not caught]
+        if not _catching:
             _filters.close()
 
 

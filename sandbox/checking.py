@@ -97,7 +97,26 @@ def check(
     Raises:
         TypeError, ValueError: malformed input, or an option that does not apply.
     """
+    return _check(_subjects(what), what, inputs, contracts, cases, network)
+
+
+def check_drawn(
+    what: What, *inputs: Value, cases: int | None, contracts: bool = True, **network: Value
+) -> Report:
+    """`check` for a test suite: functions of the exercise on random networks, but for options of one network,
+    and `cases`, an option of the whole suite, only where something is drawn."""
     subjects = _subjects(what)
+    if not _only_operations(subjects):
+        cases = None if _OF_ONE_NETWORK & network.keys() else cases or CASES
+    elif not _draws(subjects, inputs):
+        cases = None
+    return _check(subjects, what, inputs, contracts, cases, network)
+
+
+def _check(
+    subjects: _Subjects, what: What, inputs: Inputs, contracts: bool, cases: int | None,
+    network: Mapping[str, Value],
+) -> Report:  # fmt: skip
     one_network = _network(subjects, what, inputs, cases, network)
     parts: dict[str, Report] = {}
     errors: list[str] = []
@@ -117,17 +136,6 @@ def check(
                 raise
             errors.append(str(error))
     return collected(parts, errors)
-
-
-def check_drawn(what: What, *inputs: Value, cases: int | None, **options: Value) -> Report:
-    """`check` for a test suite: functions of the exercise on random networks, but for options of one network,
-    and `cases`, an option of the whole suite, only where something is drawn."""
-    subjects = _subjects(what)
-    if not _only_operations(subjects):
-        cases = None if _OF_ONE_NETWORK & options.keys() else cases or CASES
-    elif not _draws(subjects, inputs):
-        cases = None
-    return check(what, *inputs, cases=cases, **options)
 
 
 def _network(

@@ -30,6 +30,30 @@ def test_gradcheck_says_which_folder_hides_the_package(pytester: pytest.Pytester
     )
 
 
+def test_a_file_is_run_once_and_a_generator_gone_through_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        mine="""
+import numpy as np
+print("mine runs")
+
+def relu_backward(dA, Z):
+    return np.where(Z > 0, dA, 0)
+""",
+        test_mine="""
+def test_a_file(gradcheck):
+    gradcheck("mine.py")
+
+def test_a_generator(gradcheck):
+    import mine
+    gradcheck(function for function in [mine.relu_backward])
+""",
+    )
+    result = pytester.runpytest_subprocess("-s", "-k", "file")
+    result.assert_outcomes(passed=1, deselected=1)
+    assert result.stdout.str().count("mine runs") == 1
+    pytester.runpytest_subprocess("-k", "generator").assert_outcomes(passed=1, deselected=1)
+
+
 def test_a_file_of_our_name_is_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(sandbox="x = 3\n", test_it="def test_it(gradcheck):\n    gradcheck(None)\n")
     pytester.runpytest_subprocess().stdout.fnmatch_lines(["gradcheck: */sandbox.py hides the package*"])

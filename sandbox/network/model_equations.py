@@ -13,6 +13,7 @@ from sandbox.network.mistakes import of_update
 from sandbox.network.validation import check_caches
 from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.equation import Equation
+from sandbox.verifier.rows import Matter
 
 RATE = 0.125  # of update_parameters: a power of 2, which every dtype holds exactly
 
@@ -58,7 +59,7 @@ def output_equation(kind: Kind) -> Equation:
     """dA{L-1}, dW{L} and db{L} from Y and what the cache of layer L holds."""
     return Equation(
         "L_model_backward", partial(mirror.output_backward, cost=kind.of_logits),
-        ("Y", "A_prev", "W", "b", "Z"), (), axes=("1m", "pm", "np", "n1", "nm"),
+        ("Y", "A_prev", "W", "b", "Z"), (), axes=("1m", "pm", "np", "n1", "nm"), matter=Matter.GRADIENT,
     )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def backward_equation(keys: tuple[str, ...], kind: Kind = Kind()) -> Equation:
     by = {"dA0": 0} | {f"d{key}": i for i, key in enumerate(keys, start=2)}
     return Equation(
         "L_model_backward", reference, ("X", "Y", *keys), names, pack, partial(_unpack_gradients, names),
-        axes=("pm", "1m", *_parameter_axes(keys)),
+        axes=("pm", "1m", *_parameter_axes(keys)), matter=Matter.GRADIENT,
         differentiated=tuple(by.get(name, -1) for name in names),
         factors={names.index("dA0"): lambda X, *_: np.shape(X)[-1]},  # dA0 is of the summed loss
         elsewhere={

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sandbox.typing import Array, Dtype, Function, Inputs, Value
-from sandbox.verifier.rows import Verdict
+from sandbox.verifier.rows import Matter, Verdict
 
 Mistakes = Callable[..., Iterator[tuple[str, Inputs]]]
 
@@ -38,6 +38,7 @@ class Equation:
         factors: of a backward, the factor of each output by convention (1/m in dW), from the inputs.
         differentiated: of a backward, for each output which of the forward's inputs it is the derivative by
             (-1: none of them).
+        matter: what its outputs are; by default gradients where there are cotangents.
         elsewhere: by a name, inputs made from the given ones at which the contracts ask for the values too.
     """
 
@@ -57,6 +58,11 @@ class Equation:
     differentiated: tuple[int, ...] = ()
     picks: tuple[int, ...] | None = None
     elsewhere: Mapping[str, Callable[..., Inputs]] = field(default_factory=dict)
+    matter: Matter = Matter.VALUE
+
+    def __post_init__(self) -> None:
+        if self.cotangents:
+            object.__setattr__(self, "matter", Matter.GRADIENT)
 
     def named(self, inputs: Inputs) -> dict[str, Array | int]:
         """The inputs by name, with m, the number of examples, where the axes tell it."""

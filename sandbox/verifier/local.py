@@ -104,8 +104,8 @@ def compare_outputs(
 
     return [
         compare(
-            partial(OutputRow, equation.function, scope, layer, name), _in_shape(equation, name, output, of),
-            of, dtype_of(inputs), partial(explain, k),
+            partial(OutputRow, equation.function, scope, layer, name, matter=equation.matter),
+            _in_shape(equation, name, output, of), of, dtype_of(inputs), partial(explain, k),
         )
         for k, (name, output, of) in enumerate(zip(equation.outputs, outputs, noise.outputs, strict=True))
     ]  # fmt: skip

@@ -11,8 +11,21 @@ UNKNOWN = float("nan")  # the numbers of a row that compares none
 class Verdict(StrEnum):
     PASS = "pass"
     FAIL = "FAIL"
+    REMARK = "remark"  # a manner: a failure on request only
+    COARSE = "too coarse to tell"  # it agrees, and a hundredth of the whole would have agreed, too
+    NOT_JUDGED = "not judged"  # neither right nor wrong can be said; no pass
+    NOT_WRITTEN = "not written yet"
     NOTE = "note"  # worth knowing, no failure
     NOT_COMPARED = "not compared"
+
+
+class Matter(StrEnum):
+    """What a row is about. GRADIENT: whether gradients are right. VALUE: forward, cost, update, caches.
+    MANNER: how a function whose results are right treats its callers."""
+
+    GRADIENT = "gradient"
+    VALUE = "value"
+    MANNER = "manner"
 
 
 class Scope(StrEnum):
@@ -94,6 +107,8 @@ class OutputRow:
         tensor_error: ||computed - reference|| / ||sigma||, the same for the output as a whole.
         tensor_threshold: what `tensor_error` must not exceed.
         relative_error: max |computed - reference| / max |reference|.
+        caught: the smallest relative error of the output as a whole that would have failed.
+        caught_entry: that of one entry, of the middle one of those that are not 0.
         overflowed: entries that the tested dtype cannot hold, which are not compared.
         worst: the entries furthest off, worst first.
         pattern: the mistake that explains the difference, where one is recognised.
@@ -114,10 +129,13 @@ class OutputRow:
     tensor_error: float = UNKNOWN
     tensor_threshold: float = UNKNOWN
     relative_error: float = UNKNOWN
+    caught: float = UNKNOWN
+    caught_entry: float = UNKNOWN
     overflowed: int = 0
     worst: tuple[Entry, ...] = ()
     pattern: str = ""
     at_fault: Fault = Fault.UNASKED
+    matter: Matter = Matter.VALUE
 
     @property
     def place(self) -> str:
@@ -144,6 +162,7 @@ class ContractRow:
     finding: str = ""
     inputs: str = ""
     layer: int | None = None
+    matter: Matter = Matter.MANNER
 
     @property
     def scope(self) -> Scope:

@@ -19,7 +19,9 @@ from experiments.data import DataError
 from experiments.spec import Spec, SpecError, make_spec, read_fields
 from experiments.store import StoreError
 from experiments.sweep import GradientError, run_sweep
+from sandbox.verifier.rendering import table
 from sandbox.verifier.report import Report
+from sandbox.verifier.terms import TERMS
 
 app = typer.Typer(
     help="Check hand-written gradients of neural networks against automatic differentiation, and sweep "
@@ -92,6 +94,14 @@ def check(
     contracts: Annotated[
         bool, Option(help="Whether to check those too: aliases, dtypes, warnings, ...")
     ] = True,
+    strict: Annotated[
+        bool, Option("--strict", help="Manners fail too: an update in place, a missing dA0, warnings, ...")
+    ] = False,
+    everything: Annotated[bool, Option("--all", help="Print the table of all rows, too.")] = False,
+    explain: Annotated[
+        str | None,
+        Option(metavar="TERM", help=f"Say what a term of the report means: {', '.join(TERMS)}."),
+    ] = None,
     as_json: Annotated[
         bool, Option("--json", help="Print the report as JSON; what the file prints goes to stderr.")
     ] = False,
@@ -105,20 +115,32 @@ def check(
 
     Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py
     """
+    if explain is not None:
+        raise _explained(explain)
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         report = _checked(
             path, depth=depth, width=width, examples=examples, scheme=scheme, dtype=dtype, seed=seed,
-            activation=activation, cost=cost, cases=cases, contracts=contracts,
+            activation=activation, cost=cost, cases=cases, contracts=contracts, strict=strict,
         )  # fmt: skip
     parts = report.parts or {report.title: report}
     if as_json:
         print(json.dumps({title: part.to_dict() for title, part in parts.items()}, indent=1))
     else:
-        Console(soft_wrap=False).print(report)
+        console = Console()
+        console.print(report)
+        if everything:
+            console.print("", table(report, console.width))
     if report.errors:
         raise _failed(2, *report.errors)
     if not report:
         raise typer.Exit(1)
+
+
+def _explained(term: str) -> typer.Exit:
+    if term not in TERMS:
+        return _failed(2, f"--explain is {term!r}, expected one of: {', '.join(TERMS)}.")
+    Console().print(f"{term}: {TERMS[term]}", highlight=False)
+    return typer.Exit(0)
 
 
 def _checked(path: Path | None, **options: Any) -> Report:

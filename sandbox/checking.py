@@ -23,7 +23,7 @@ from sandbox.network.model_check import check_functions, check_model, named_func
 from sandbox.typing import Function, Inputs, Scheme, Value
 from sandbox.verifier.loading import load_file
 from sandbox.verifier.operation import Operation, check_operation, operations_of
-from sandbox.verifier.report import Report, collected
+from sandbox.verifier.report import Report, collected, strictly
 from sandbox.verifier.search import CASES
 
 What: TypeAlias = (
@@ -75,8 +75,9 @@ class Network:
 
 
 def check(
-    what: What = None, *inputs: Value, contracts: bool = True, cases: int | None = None, **network: Value
-) -> Report:
+    what: What = None, *inputs: Value, contracts: bool = True, strict: bool = False, cases: int | None = None,
+    **network: Value,
+) -> Report:  # fmt: skip
     """Check every gradient in `what` against automatic differentiation.
 
     Args:
@@ -86,6 +87,8 @@ def check(
             "wrong" or "_" are left out.
         inputs: of an Operation, in place of its examples.
         contracts: whether to check those too (mutation, aliases, dtypes, single examples, ...).
+        strict: whether manners (an update in place, a missing dA0, a warning, ...) are failures, and outputs
+            of which the rounding noise hides even large errors.
         cases: how many random networks, or at most how many drawn examples of each operation.
         network: activation and cost of the networks on which functions of the exercise are checked; without
             `cases` also depth, width, examples, scheme, dtype and seed of the only one (see
@@ -97,12 +100,14 @@ def check(
     Raises:
         TypeError, ValueError: malformed input, or an option that does not apply.
     """
-    return _check(_subjects(what), what, inputs, contracts, cases, network)
+    report = _check(_subjects(what), what, inputs, contracts, cases, network)
+    return strictly(report) if strict else report
 
 
 def check_drawn(
-    what: What, *inputs: Value, cases: int | None, contracts: bool = True, **network: Value
-) -> Report:
+    what: What, *inputs: Value, cases: int | None, contracts: bool = True, strict: bool = False,
+    **network: Value,
+) -> Report:  # fmt: skip
     """`check` for a test suite: functions of the exercise on random networks, but for options of one network,
     and `cases`, an option of the whole suite, only where something is drawn."""
     subjects = _subjects(what)
@@ -110,7 +115,8 @@ def check_drawn(
         cases = None if _OF_ONE_NETWORK & network.keys() else cases or CASES
     elif not _draws(subjects, inputs):
         cases = None
-    return _check(subjects, what, inputs, contracts, cases, network)
+    report = _check(subjects, what, inputs, contracts, cases, network)
+    return strictly(report) if strict else report
 
 
 def _check(

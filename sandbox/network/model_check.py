@@ -14,8 +14,8 @@ first failure is the culprit.
 import contextlib
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -37,17 +37,17 @@ from sandbox.network.cases import (
 from sandbox.network.costs import COSTS
 from sandbox.network.functions import FUNCTIONS, LAYER_BACKWARD, LINEAR_BACKWARD, NETWORK, equation_of
 from sandbox.network.model_equations import RATE, Kind, backward_equation, update_equation, update_inputs
-from sandbox.network.wiring import Model, backward_rows, forward_rows, number_layers
+from sandbox.network.wiring import KEYS, Model, backward_rows, forward_rows, number_layers, with_own_keys
 from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache, Value
-from sandbox.verifier.blame import exceptions, links, mutations, ordered
+from sandbox.verifier.blame import Links, culprits, exceptions, harmful, links, mutations, ordered
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.loading import load_file, raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured
 from sandbox.verifier.nested import copied
-from sandbox.verifier.recording import Call, Recorder, quiet, unrecorded
+from sandbox.verifier.recording import Call, Recorder, quiet, stand_in, unrecorded
 from sandbox.verifier.report import Report
-from sandbox.verifier.rows import Cause, ContractRow, OutputRow, Row, Verdict
+from sandbox.verifier.rows import Cause, Contract, ContractRow, Matter, OutputRow, Row, Verdict
 from sandbox.verifier.search import smallest_failure
 
 Functions = Mapping[str, Function] | ModuleType | str | Path | None
@@ -102,7 +102,8 @@ def _check_one(equation: Equation, function: Function, gradient: ArrayLike, *cac
     recorder = Recorder({name: function}, NETWORK)
     with recorder.bound() as bound, quiet(), contextlib.suppress(Exception, SystemExit):
         bound[name](*arguments)  # an exception is recorded with its place
-    return _report(recorder, {name: [(equation, inputs)]}, Kind())
+    judged = _judged(recorder, {name: [(equation, inputs)]}, Kind())
+    return _report(judged, judged.rows)
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -138,11 +139,8 @@ def check_model(
     AL, caches = passes.L_model_forward(X, theta, activation=activation)
     _, Y = validation.as_outputs(AL, Y)
     model = Model(X, Y, theta, AL, caches, tested, kind)
-    recorder = Recorder(tested, NETWORK)
-    with recorder.bound() as bound, quiet():
-        model = _run(model, bound, recorder)
     subjects = contract_subjects(AL.dtype.name, kind) if contracts else {}
-    return replace(_report(recorder, subjects, kind, model), tested=_tested(tested))
+    return replace(_peeled(model, subjects), **_tested(tested))
 
 
 def check_functions(
@@ -239,18 +237,18 @@ def _of_module(module: ModuleType) -> dict[str, Function]:
     )
 
 
-def _tested(tested: Mapping[str, Function]) -> str:
-    """Which functions are not the sandbox's own, in words, and which names look misspelt: not those with a
-    leading underscore, which are a module's own helpers."""
+def _tested(tested: Mapping[str, Function]) -> dict[str, Value]:
+    """Of a report: which functions are the user's, where some are the sandbox's own; and which names look
+    misspelt: not those with a leading underscore, which are a module's own helpers."""
     yours = {name: f for name, f in tested.items() if not _is_own(name, f)}
     others = [name for name in FUNCTIONS if name not in yours]
-    text = f"Yours: {', '.join(yours)}. The others are the sandbox's own." if yours and others else ""
+    text = ""
     names = [n for f in yours.values() for n, x in getattr(f, "__globals__", {}).items() if callable(x)]
     for name in dict.fromkeys(names):
         of_its_own = name in FUNCTIONS or name.startswith("_")
         if not of_its_own and (meant := difflib.get_close_matches(name, others, 1, 0.9)):
-            text += f" Not checked: {name} (did you mean {meant[0]}?)."
-    return text
+            text += f"Not checked: {name} (did you mean {meant[0]}?). "
+    return {"yours": tuple(yours) if others else (), "tested": text.rstrip()}
 
 
 # --- what it is given -----------------------------------------------------------------------------
@@ -324,15 +322,39 @@ def _to_be_handed_on(forward: Value, model: Model) -> tuple[Array, Sequence[Cach
     return own if shapes == expected and own[0].dtype.kind == "f" else right
 
 
-# --- the report -----------------------------------------------------------------------------------
+# --- one run, judged ------------------------------------------------------------------------------
 
 
-def _report(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | None = None) -> Report:
-    """All rows, those of inner functions first: of each call, of the whole network if there is one, and the
-    contracts at the inputs of `subjects`."""
+@dataclass(frozen=True)
+class _Judged:
+    """The rows of each function, inner ones first, and how the functions depend on each other."""
+
+    rows: Mapping[str, Sequence[Row]]
+    links: Links
+    kinks: int
+    unknown: frozenset[str]
+
+    def failures(self, *, of: Container[str] = FUNCTIONS) -> list[Row]:
+        return [row for name, rows in self.rows.items() if name in of for row in rows if _fails(row)]
+
+
+def _fails(row: Row) -> bool:
+    return row.verdict is Verdict.FAIL
+
+
+def _judged_run(model: Model, subjects: Subjects) -> _Judged:
+    recorder = Recorder(model.tested, NETWORK)
+    with recorder.bound() as bound, quiet():
+        model = _run(model, bound, recorder)
+    return _judged(recorder, subjects, model.kind, model)
+
+
+def _judged(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | None = None) -> _Judged:
+    """All rows: of each call, of the whole network if there is one, and the contracts at the inputs of
+    `subjects`."""
     calls, tested = recorder.calls, recorder.tested
     compared = [_local(call, tested, kind) for call in calls]
-    rows, explained = _rows_of_calls(calls, compared)
+    rows = _rows_of_calls(calls, compared)
     top = {call.function: call for call in calls if call.parent is None}
     for name in FUNCTIONS:
         if model and name in top:
@@ -340,9 +362,94 @@ def _report(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | N
         rows[name] += _contracts(name, tested, subjects, rows[name], kind)
     # A kink of the whole network is met in several calls.
     whole = [measured(backward_equation(model.keys, kind), model.inputs)] if model else compared
-    kinks = sum(noise.kinks for noise in whole)
-    unknown = {name for noise in (*compared, *whole) for name in noise.unknown}
-    return Report(ordered(rows, explained), kinks, tuple(sorted(unknown)), links=links(calls))
+    unknown = frozenset(name for noise in (*compared, *whole) for name in noise.unknown)
+    return _Judged(rows, links(calls), sum(noise.kinks for noise in whole), unknown)
+
+
+def _report(judged: _Judged, rows: Mapping[str, Sequence[Row]]) -> Report:
+    return Report(ordered(rows), judged.kinks, tuple(sorted(judged.unknown)))
+
+
+# --- each mistake by itself -----------------------------------------------------------------------
+
+
+def _peeled(model: Model, subjects: Subjects) -> Report:
+    """The functions at fault are replaced by the sandbox's own, and all is judged again, until nothing fails:
+    so a right function around a wrong one is seen to be right, and a second mistake is judged by itself."""
+    judged = first = _judged_run(model, subjects)
+    rows: dict[str, Sequence[Row]] = dict(first.rows)
+    guilty: tuple[str, ...] = ()
+    open_ = {row.function for row in first.failures()}  # those that fail for a reason not yet known
+    while found := culprits(judged.failures(of=open_), judged.links):
+        harming = _harming(model, judged, guilty, found)
+        for name, row in harming.items():
+            rows[name] = (row, *rows[name])
+        found = tuple(harming) or found
+        guilty, open_ = (*guilty, *found), open_ - set(found)
+        judged = _with_stand_ins(model, guilty, {name: subjects[name] for name in open_ & subjects.keys()})
+        for name in list(open_):
+            if not _newly_raised(judged.rows[name], first.rows[name]):
+                rows[name] = judged.rows[name]
+            if name not in {row.function for row in judged.failures()} or rows[name] is first.rows[name]:
+                open_.discard(name)
+    rows = {name: _each_manner_once(of_one, asked=bool(subjects)) for name, of_one in rows.items()}
+    dependent = {name for name, of_one in rows.items() if name not in guilty and any(map(_fails, of_one))}
+    seen = frozenset((name, other) for name in guilty for other in dependent)
+    judged_so = tuple(name for name in FUNCTIONS if name in guilty)
+    return replace(_report(first, rows), links=Links(called=seen), stood_in=judged_so)
+
+
+def _each_manner_once(rows: Sequence[Row], *, asked: bool) -> list[Row]:
+    """A contract that is not kept is seen in the calls of the network, and when it is asked for: one row is
+    enough, that of a failure if there is one. `asked`: whether any was; else the calls say nothing."""
+    said: dict[Contract, ContractRow] = {}
+    for row in rows:
+        if isinstance(row, ContractRow) and row.finding:
+            before = said.get(row.contract)
+            said[row.contract] = before if before and _fails(before) else row
+
+    kept = {id(row) for row in said.values()} if asked else set()
+    manners = {id(row) for row in rows if isinstance(row, ContractRow) and row.verdict is Verdict.REMARK}
+    return [row for row in rows if id(row) in kept or id(row) not in manners]
+
+
+def _with_stand_ins(model: Model, names: Iterable[str], subjects: Subjects) -> _Judged:
+    """The sandbox's own functions in place of these."""
+    tested = dict(model.tested)
+    for name in names:
+        own = partial(FUNCTIONS[name], **model.kind.options(name, FUNCTIONS[name]))
+        tested[name] = stand_in(own, tested[name]) if name in tested else own
+    with Recorder(tested, NETWORK).bound():  # for the contracts, which call by name
+        return _judged_run(replace(model, tested=tested), subjects)
+
+
+def _newly_raised(now: Sequence[Row], before: Sequence[Row]) -> bool:
+    """It raises with the sandbox's own functions, and did not with the tested ones: it needs those."""
+    raised = [
+        any(isinstance(r, OutputRow) and r.cause is Cause.EXCEPTION for r in rows) for rows in (now, before)
+    ]
+    return raised[0] and not raised[1]
+
+
+def _harming(
+    model: Model, judged: _Judged, guilty: tuple[str, ...], found: tuple[str, ...]
+) -> dict[str, ContractRow]:
+    """The functions that change what they are given, or keep what they gave, by which alone one of those
+    `found` is wrong; and the row that says so."""
+    manners = {
+        name: row for name, rows in judged.rows.items() if name not in (*guilty, *found)
+        for row in rows if isinstance(row, ContractRow) and row.verdict is Verdict.REMARK
+        and not judged.links.following(row).isdisjoint(found)
+    }  # fmt: skip
+    if not manners:
+        return {}
+    without = _with_stand_ins(model, (*guilty, *manners), {})
+    still = {row.function for row in without.failures()}
+    harmed = next((row for row in judged.failures(of=found) if row.function not in still), None)
+    return {name: harmful(row, harmed) for name, row in manners.items()} if harmed else {}
+
+
+# --- rows ----------------------------------------------------------------------------------------
 
 
 def _rows_of_the_whole(model: Model, call: Call, rows: Mapping[str, list[Row]]) -> list[OutputRow]:
@@ -361,21 +468,18 @@ def _rows_of_the_whole(model: Model, call: Call, rows: Mapping[str, list[Row]]) 
     return []
 
 
-def _rows_of_calls(
-    calls: list[Call], compared: list[Compared]
-) -> tuple[dict[str, list[Row]], list[OutputRow]]:
-    """By function: what its calls changed, their outputs, and exceptions. But a function that was handed
-    something wrong may raise: where anything else is, exceptions are explained by it, and come apart."""
+def _rows_of_calls(calls: list[Call], compared: list[Compared]) -> dict[str, list[Row]]:
+    """By function: what its calls changed, their outputs, and exceptions."""
     rows: dict[str, list[Row]] = {name: [] for name in FUNCTIONS}
-    made: list[Row] = [*mutations(calls), *(row for of_call in compared for row in of_call.rows)]
+    of_outputs = (row for of_call in compared for row in of_call.rows)
+    made: list[Row] = [*mutations(calls), *of_outputs, *exceptions(calls, _misfit, matter_of)]
     for row in made:
         rows[row.function].append(row)
-    raised = list(exceptions(calls, _misfit))
-    if any(_failed(of_one) for of_one in rows.values()):
-        return rows, raised
-    for row in raised:
-        rows[row.function].append(row)
-    return rows, []
+    return rows
+
+
+def matter_of(function: str) -> Matter:
+    return Matter.GRADIENT if function.endswith("_backward") else Matter.VALUE
 
 
 def _makers(call: Call) -> set[str]:
@@ -384,7 +488,7 @@ def _makers(call: Call) -> set[str]:
 
 
 def _failed(rows: Iterable[Row]) -> bool:
-    return any(row.verdict is Verdict.FAIL for row in rows)
+    return any(map(_fails, rows))
 
 
 def _local(call: Call, tested: Mapping[str, Function], kind: Kind) -> Compared:
@@ -406,6 +510,10 @@ def _misfit(call: Call) -> str:
     return ""
 
 
+def _with_own_keys(function: Function) -> Function:
+    return lambda *arguments: with_own_keys(function(*arguments))
+
+
 def _contracts(
     name: str, tested: Mapping[str, Function], subjects: Subjects, found: list[Row], kind: Kind
 ) -> list[Row]:  # fmt: skip
@@ -416,8 +524,13 @@ def _contracts(
     function, own = tested[name], tested[name] is FUNCTIONS[name]
     if options := kind.options(name, function):
         function = partial(function, **options)
+    of_dA = {row.output for row in found if row.verdict is Verdict.REMARK}
     rows: list[Row] = []
     for equation, inputs in subjects.get(name, ()):
+        if KEYS in of_dA:
+            function = _with_own_keys(function)
+        elif "dA0" in of_dA:
+            equation = backward_equation(equation.inputs[2:], kind, dA0=False)
         stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
         right = not _failed([*found, *rows])
         rows += check_contracts(equation, function, inputs, stacks=stacks, right=right)

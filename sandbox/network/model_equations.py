@@ -64,9 +64,10 @@ def output_equation(kind: Kind) -> Equation:
 
 
 @lru_cache(maxsize=128)
-def backward_equation(keys: tuple[str, ...], kind: Kind = Kind()) -> Equation:
-    """Every dA{l-1}, dW{l} and db{l} from X, Y and the parameters."""
-    names = tuple(name for l in range(len(keys) // 2, 0, -1) for name in gradient_keys(l))
+def backward_equation(keys: tuple[str, ...], kind: Kind = Kind(), dA0: bool = True) -> Equation:
+    """Every dA{l-1}, dW{l} and db{l} from X, Y and the parameters; `dA0`: whether that by X is one."""
+    every = (name for l in range(len(keys) // 2, 0, -1) for name in gradient_keys(l))
+    names = tuple(name for name in every if dA0 or name != "dA0")
 
     def reference(X: Value, Y: Value, *theta: Value) -> Inputs:
         grads = mirror.L_model_backward(X, Y, _named(keys, theta), kind.g, kind.of_logits)
@@ -82,7 +83,7 @@ def backward_equation(keys: tuple[str, ...], kind: Kind = Kind()) -> Equation:
         "L_model_backward", reference, ("X", "Y", *keys), names, pack, partial(_unpack_gradients, names),
         axes=("pm", "1m", *_parameter_axes(keys)), matter=Matter.GRADIENT,
         differentiated=tuple(by.get(name, -1) for name in names),
-        factors={names.index("dA0"): lambda X, *_: np.shape(X)[-1]},  # dA0 is of the summed loss
+        factors={names.index("dA0"): lambda X, *_: np.shape(X)[-1]} if dA0 else {},  # of the summed loss
         elsewhere={
             "gradients of 1e3": _large_gradients,
             SATURATED: lambda X, Y, *theta: _saturated(keys, kind, theta, X, Y),

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from sandbox.network.cases import drawn_network
 from sandbox.network.catalogue import RIGHT, WRONG, Implementation
 from sandbox.network.model_check import check_model
-from sandbox.verifier.rows import Row
+from sandbox.verifier.report import strictly
+from sandbox.verifier.rows import Matter, Row
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Outcome:
 
     Attributes:
         implementation: from the catalogue.
-        first: the first row that failed, None if none did.
+        first: the first row that failed in a strict check, None if none did.
+        passed: whether a check that is not strict passed.
         z: the largest error / sigma in the rows of the replaced function.
     """
 
     implementation: Implementation
     first: Row | None
+    passed: bool
     z: float
 
     @property
@@ -34,8 +37,16 @@ class Outcome:
         """Whether the first failure names the wrong function."""
         return self.first is not None and self.first.function == self.implementation.replaces
 
+    @property
+    def said_right(self) -> bool:
+        """Whether it was called what it is: a wrong gradient or value, or a manner, which passes where the
+        check is not strict."""
+        matter = self.implementation.matter
+        passes = matter is Matter.MANNER
+        return self.first is None or (self.first.matter is matter and self.passed is passes)
+
     def __bool__(self) -> bool:
-        return self.blamed_right if self.implementation.wrong else self.first is None
+        return self.blamed_right and self.said_right if self.implementation.wrong else self.first is None
 
 
 @dataclass(frozen=True)
@@ -89,12 +100,14 @@ def run_selftest(implementations: Iterable[Implementation] = (*WRONG, *RIGHT)) -
 
 
 def _outcome(implementation: Implementation) -> Outcome:
-    functions = {implementation.replaces: implementation.function}
+    functions, passed = {implementation.replaces: implementation.function}, True
     for output_scale, dtype in ((1.0, "float64"), (10.0, "float64"), (1e3, "float64"), (1.0, "float32")):
         network = drawn_network([5, 5, 5, 1], 12, seed=0, dtype=dtype, output_scale=output_scale)
         report = check_model(*network, functions=functions)
+        passed = passed and bool(report)
+        report = strictly(report)
         if report.failures():
             break
     first = next(iter(report.failures()), None)
     errors = [row.sigma_error for row in report.outputs if row.function == implementation.replaces]
-    return Outcome(implementation, first, max((e for e in errors if e == e), default=0.0))
+    return Outcome(implementation, first, passed, max((e for e in errors if e == e), default=0.0))

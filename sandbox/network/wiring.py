@@ -4,9 +4,11 @@ A value that is wrong in the wiring, although the functions it is made of are ri
 place.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -35,7 +37,7 @@ from sandbox.verifier.local import compare_outputs, measured
 from sandbox.verifier.nested import difference
 from sandbox.verifier.oracle import who_is_wrong
 from sandbox.verifier.recording import Call, Recorder
-from sandbox.verifier.rows import Cause, Fault, OutputRow, Scope, Verdict
+from sandbox.verifier.rows import Cause, Fault, Matter, OutputRow, Scope, Verdict
 
 Candidates = Iterator[tuple[str, Value]]
 
@@ -136,7 +138,7 @@ def forward_rows(model: Model, result: Value) -> list[OutputRow]:
     try:
         AL, *parts = equation.unpack(result)
     except (TypeError, ValueError) as error:
-        return [_malformed("L_model_forward", Scope.LOCAL, error)]
+        return [_malformed(equation, Scope.LOCAL, error)]
     rows: list[OutputRow] = []
     for l in range(1, model.L + 1):
         A = AL if l == model.L else parts[4 * l]
@@ -171,13 +173,62 @@ def _none(k: int) -> Candidates:
     return iter(())
 
 
-def _malformed(function: str, scope: Scope, error: Exception) -> OutputRow:
-    return OutputRow(function, scope, None, "result", Verdict.FAIL, str(error), Cause.STRUCTURE)
+def _malformed(equation: Equation, scope: Scope, error: Exception) -> OutputRow:
+    finding = str(error)
+    return OutputRow(
+        equation.function, scope, None, "result", Verdict.FAIL, finding, Cause.STRUCTURE,
+        matter=equation.matter,
+    )  # fmt: skip
 
 
 def _missing(scope: Scope, layer: int, key: str, also: str = "") -> OutputRow:
     finding = f"the dict of gradients has no '{key}'{also}."
-    return OutputRow("L_model_backward", scope, layer, key, Verdict.FAIL, finding, Cause.MISSING)
+    return OutputRow(
+        "L_model_backward", scope, layer, key, Verdict.FAIL, finding, Cause.MISSING, matter=Matter.GRADIENT
+    )
+
+
+# --- keys of other editions ------------------------------------------------------------------------
+
+KEYS = "keys of dA"
+
+
+def with_own_keys(grads: Value) -> Value:
+    """The gradients of the exercise's edition of 2017, in which dA{l} stands one key too high."""
+    if not isinstance(grads, Mapping):
+        return grads
+    numbered = {key: re.fullmatch(r"dA(\d+)", str(key)) for key in grads}
+    return {f"dA{int(n[1]) - 1}" if (n := numbered[key]) else key: g for key, g in grads.items()}
+
+
+def _remarks(model: Model, grads: Mapping[str, Value]) -> Iterator[OutputRow]:
+    """What other editions do with dA: one key too high, or no dA0."""
+    remark = partial(
+        OutputRow, "L_model_backward", Scope.WIRING, None, verdict=Verdict.REMARK, cause=Cause.MISSING,
+        matter=Matter.MANNER,
+    )  # fmt: skip
+    if _one_too_high(model, grads):
+        yield remark(KEYS, finding="each dA is stored one key too high (dA1 holds what dA0 should), as in "
+                     "the exercise's edition of 2017; they are compared as what they are.")  # fmt: skip
+    elif "dA0" not in grads:
+        yield remark("dA0", finding="the dict of gradients has no 'dA0', the gradient by X, which no update "
+                     "needs.")  # fmt: skip
+
+
+def _one_too_high(model: Model, grads: Mapping[str, Value]) -> bool:
+    """dA1 to dA{L} in place of dA0 to dA{L-1}; not beside an L-th of its own, that of the cost by AL."""
+    own = [np.shape(A_prev) for (A_prev, _, _), _ in model.caches]
+    stored = [np.shape(grads[key]) for l in range(1, model.L + 1) if (key := f"dA{l}") in grads]
+    if "dA0" in grads or stored != own:
+        return False
+    equation = backward_equation(model.keys, model.kind)
+    noise = measured(equation, model.inputs)
+    right = {key: o.reference for key, o in zip(equation.outputs, noise.outputs, strict=True)}
+    last = np.asarray(grads[f"dA{model.L}"])
+    if model.L > 1 and np.shape(grads["dA1"]) == right["dA1"].shape:
+        off = [np.linalg.norm(np.asarray(grads["dA1"]) - right[key]) for key in ("dA0", "dA1")]
+        return bool(off[0] < off[1])
+    return last.shape == right[f"dA{model.L - 1}"].shape
 
 
 # --- the backward ---------------------------------------------------------------------------------
@@ -192,10 +243,13 @@ def backward_rows(model: Model, call: Call, *, forward_right: bool) -> list[Outp
     try:
         grads = as_gradients(call.result)
     except TypeError as error:
-        return [_malformed("L_model_backward", Scope.WIRING, error)]
+        return [_malformed(backward_equation(model.keys, model.kind), Scope.WIRING, error)]
+    rows = list(_remarks(model, grads))
+    if any(row.output == KEYS for row in rows):
+        grads = with_own_keys(grads)
+        call = replace(call, result=grads)
     end_to_end = _end_to_end(model, grads, forward_right)
     faults = {row.output: row.at_fault for row in end_to_end}
-    rows: list[OutputRow] = []
     for l in range(model.L, 0, -1):
         wrong = any(row.output == f"dA{l}" and row.verdict is Verdict.FAIL for row in rows)
         if layer := _layer(model, call, l, wrong):
@@ -221,7 +275,7 @@ def _end_to_end(model: Model, grads: Mapping[str, Array], asks: bool) -> list[Ou
     def rows(i: int, key: str) -> list[OutputRow]:
         layer = model.L - i // 3
         if key not in grads:
-            return [_missing(Scope.END_TO_END, layer, key)]
+            return [] if key == "dA0" else [_missing(Scope.END_TO_END, layer, key)]
         return compare_outputs(
             equation.part("L_model_backward", {i: key}), (grads[key],),
             replace(noise, outputs=(noise.outputs[i],)), model.inputs, scope=Scope.END_TO_END, layer=layer,
@@ -255,10 +309,7 @@ class _Layer:
     def rows(self, faults: Mapping[str, Fault]) -> Iterator[OutputRow]:
         """`faults`: who is wrong, by the output's key, as far as that was asked."""
         grads, keys = self.call.result, gradient_keys(self.l)
-        for key in keys:
-            if key not in grads:
-                yield _missing(Scope.WIRING, self.l, key, f"; it has {', '.join(map(str, grads))}")
-        held = [i for i, key in enumerate(keys) if key in grads]
+        held = [i for i in (1, 2, 0) if keys[i] in grads]  # dW and db first, which are what trains
         part = self.equation.part("L_model_backward", {i: keys[i] for i in held})
         yield from compare_outputs(
             part, tuple(grads[keys[i]] for i in held), measured(part, self.inputs), self.inputs,
@@ -266,6 +317,9 @@ class _Layer:
             judge=lambda k, _: Explanation(at_fault=faults[keys[held[k]]]),
             candidates=lambda k: self.candidates(held[k]),
         )  # fmt: skip
+        for key in keys:
+            if key not in grads and key != "dA0":
+                yield _missing(Scope.WIRING, self.l, key, f"; it has {', '.join(map(str, grads))}")
 
     def candidates(self, i: int) -> Candidates:
         """What may have been handed on in place of the right thing, for output i."""

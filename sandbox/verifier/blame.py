@@ -7,7 +7,7 @@ may follow from it was seen: a call knows the call that it was made from, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.verifier.recording import Call
 from sandbox.verifier.rows import (
@@ -15,11 +15,11 @@ from sandbox.verifier.rows import (
     Contract,
     ContractRow,
     Fault,
+    Matter,
     OutputRow,
     Row,
     Scope,
     Verdict,
-    explanation,
     of_any_layer,
 )
 
@@ -56,52 +56,80 @@ def links(calls: Iterable[Call]) -> Links:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one function does wrong.
+    """One mistake.
 
     Attributes:
-        row: the failure to look at first, in the lowest layer in which that output fails (the output layer
-            has but one unit).
-        also: one row for each other way in which the function fails.
+        row: the failure to look at, in the lowest layer in which that output fails (the output layer has but
+            one unit).
+        rows: all failures that it explains, of this function.
         follow: the functions that fail too and may do so because of it.
     """
 
     row: Row
-    also: tuple[Row, ...] = ()
+    rows: tuple[Row, ...]
     follow: tuple[str, ...] = ()
 
 
-def findings(rows: Sequence[Row], seen: Links) -> tuple[Finding, ...]:
-    """What to look at first; then what does not follow from it, a function each."""
-    failures: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.verdict is Verdict.FAIL:
-            failures.setdefault(row.function, []).append(row)
-    if not failures:
-        return ()
-    _, *others = failures
-    first, also = _first(next(iter(failures.values())))
-    following = seen.following(first)
-    follow = tuple(name for name in others if name in following)
-    beside = (Finding(failures[name][0]) for name in others if name not in following)
-    return Finding(first, also, follow), *beside
+def culprits(rows: Iterable[Row], seen: Links) -> tuple[str, ...]:
+    """The functions that fail, but for those that depend on another one that fails. What raised may have been
+    handed something wrong: it counts where nothing else fails."""
+    failures = list(rows)
+    of_values = [row for row in failures if not _raised(row)]
+    first: dict[str, Row] = {}
+    for row in of_values or failures:
+        first.setdefault(row.function, row)
+    excused = {name for row in first.values() for name in seen.following(row)}
+    return tuple(name for name in first if name not in excused) or tuple(first)[:1]
 
 
-def _first(failures: list[Row]) -> tuple[Row, tuple[Row, ...]]:
-    """Of one function: the failure to look at, and one row for each other way in which it fails."""
-    kind = failures[0].scope, of_any_layer(failures[0])
-    alike = [row for row in failures if (row.scope, of_any_layer(row)) == kind]
-    first = min(alike, key=lambda row: row.layer or 0)
-    others: dict[str, Row] = {}
-    for row in failures:
-        if row not in alike and explanation(row) not in (explanation(first), first.finding):
-            others.setdefault(explanation(row), row)
-    return first, tuple(others.values())
+def findings(failures: Sequence[Row], seen: Links) -> tuple[Finding, ...]:
+    """Each independent mistake; inner functions first. Those without words of a function are one."""
+    names = culprits(failures, seen)
+    dependent = {row.function for row in failures} - set(names)
+    found = [Finding(rows[0], rows) for name in names for rows in _mistakes(name, failures)]
+    for i, finding in enumerate(found):
+        follow = dependent & seen.following(finding.row)
+        found[i] = Finding(finding.row, finding.rows, tuple(sorted(follow)))
+        dependent -= follow
+    return tuple(found)
 
 
-def ordered(rows: Mapping[str, Sequence[Row]], last: Sequence[Row] = ()) -> tuple[Row, ...]:
-    """All rows, those of inner functions first, `last` after them, and end to end after all. The rows of a
-    function that does not give the same twice begin with that."""
-    every = [*(row for of_one in rows.values() for row in of_one), *last]
+def _mistakes(function: str, failures: Sequence[Row]) -> Iterator[tuple[Row, ...]]:
+    """The failures of a function by what explains them, those of the lowest layer first. An output that
+    fails end to end, or in a contract, has failed before in itself; and what fails in itself for one reason
+    may do so for another elsewhere, of which the first tells."""
+    own = [row for row in failures if row.function == function]
+    if _random(own[0]):  # and so whatever else is wrong
+        yield tuple(own)
+        return
+    kinds: dict[tuple[Scope, str], list[Row]] = {}
+    for row in own:
+        kinds.setdefault((row.scope, of_any_layer(row)), []).append(row)
+    mistakes: dict[str, list[Row]] = {}
+    seen: set[str] = set()
+    for (scope, output), rows in kinds.items():
+        repeated = scope is Scope.END_TO_END and own[0].scope is not scope
+        if output in seen or repeated:
+            continue
+        seen.add(output)
+        rows = sorted(rows, key=lambda row: row.layer or 0)
+        mistakes.setdefault(_words(rows[0]), []).extend(rows)
+    yield from map(tuple, mistakes.values())
+
+
+def _words(row: Row) -> str:
+    """What two failures of one mistake have in common."""
+    return row.pattern or (row.contract if isinstance(row, ContractRow) else "")
+
+
+def _raised(row: Row) -> bool:
+    return isinstance(row, OutputRow) and row.cause is Cause.EXCEPTION
+
+
+def ordered(rows: Mapping[str, Sequence[Row]]) -> tuple[Row, ...]:
+    """All rows, those of inner functions first, and end to end after all. The rows of a function that does
+    not give the same twice begin with that."""
+    every = [row for of_one in rows.values() for row in of_one]
     return random_first(sorted(every, key=lambda row: row.scope is Scope.END_TO_END))
 
 
@@ -109,12 +137,14 @@ def random_first(rows: Sequence[Row]) -> tuple[Row, ...]:
     functions = [row.function for row in rows]
 
     def place(i: int) -> tuple[int, bool]:
-        row = rows[i]
-        contract = row.contract if isinstance(row, ContractRow) else None
-        random = contract is Contract.DETERMINISTIC and row.verdict is Verdict.FAIL
-        return (functions.index(row.function), False) if random else (i, True)
+        return (functions.index(rows[i].function), False) if _random(rows[i]) else (i, True)
 
     return tuple(rows[i] for i in sorted(range(len(rows)), key=place))
+
+
+def _random(row: Row) -> bool:
+    of_second_call = isinstance(row, ContractRow) and row.contract is Contract.DETERMINISTIC
+    return of_second_call and row.verdict is Verdict.FAIL
 
 
 def of_forward(backward: Iterable[OutputRow]) -> Fault:
@@ -128,13 +158,21 @@ def mutations(calls: Iterable[Call]) -> Iterator[ContractRow]:
     for call in calls:
         if call.mutated:
             finding = f"{call.mutated} was changed in place; work on a copy."
-            yield ContractRow(call.function, Contract.UNCHANGED, Verdict.FAIL, finding, layer=call.layer)
+            yield ContractRow(call.function, Contract.UNCHANGED, Verdict.REMARK, finding, layer=call.layer)
 
 
-def exceptions(calls: Iterable[Call], misfit: Callable[[Call], str]) -> Iterator[OutputRow]:
+def harmful(row: ContractRow, harmed: Row) -> ContractRow:
+    """A manner by which the result of another function became wrong."""
+    finding = f"{row.finding} By this {harmed.place} is wrong."
+    return replace(row, verdict=Verdict.FAIL, finding=finding, matter=harmed.matter)
+
+
+def exceptions(
+    calls: Iterable[Call], misfit: Callable[[Call], str], matter: Callable[[str], Matter]
+) -> Iterator[OutputRow]:
     """Whose fault each exception is: of the innermost function that raised, unless the original does not
     take these arguments either (`misfit` says why, or ""); then of the one that called it so. Those that
-    called the function at fault did not finish."""
+    called the function at fault did not finish. `matter`: what a function's results are."""
     for call in calls:
         if not call.error or any(child.error for child in call.children):
             continue
@@ -143,10 +181,19 @@ def exceptions(calls: Iterable[Call], misfit: Callable[[Call], str]) -> Iterator
             name = f"{fault.function} (layer {fault.layer})" if fault.layer is not None else fault.function
             fault = fault.parent
             finding = f"what it hands to {name} does not fit{fault.line}: {reason}."
-        yield _not_run(fault, finding)
+        yield _not_run(fault, finding, matter(fault.function))
         while (fault := fault.parent) is not None:  # type: ignore[assignment]
-            yield _not_run(fault, f"it did not finish: {call.error}.")
+            yield _not_run(fault, f"it did not finish: {call.error}.", matter(fault.function))
 
 
-def _not_run(call: Call, finding: str) -> OutputRow:
-    return OutputRow(call.function, Scope.LOCAL, call.layer, "result", Verdict.FAIL, finding, Cause.EXCEPTION)
+def _not_run(call: Call, finding: str, matter: Matter) -> OutputRow:
+    return OutputRow(
+        call.function,
+        Scope.LOCAL,
+        call.layer,
+        "result",
+        Verdict.FAIL,
+        finding,
+        Cause.EXCEPTION,
+        matter=matter,
+    )

@@ -19,10 +19,11 @@ from scipy.special import stdtrit
 
 from sandbox.noise import K, Measured
 from sandbox.typing import Array, Dtype
-from sandbox.verifier.rows import Entry, Fault, OutputRow, Verdict
+from sandbox.verifier.rows import UNKNOWN, Entry, Fault, OutputRow, Verdict
 
 ALPHA = 1e-9  # the largest probability that one right output fails either test
 WORST = 3  # entries shown
+COARSE = 1e-2  # of a whole output: a check that would pass such an error says nothing
 _NOT_FINITE = (
     "If yours is right, mend the mirror: jnp.where(x > 0, jnp.sqrt(x), 0), for instance, has a gradient of "
     "NaN where x <= 0, and with jnp.sqrt(jnp.where(x > 0, x, 1)) in it, it has not."
@@ -110,7 +111,27 @@ def _judged(
         finite = np.isfinite(expected.reference).any()
         reason = "all entries overflow in this dtype." if finite else "the reference is not finite."
         return row(Verdict.NOT_COMPARED, reason)
-    return passed
+    whole, entry = _caught(expected, passed)
+    if whole > COARSE:
+        finding = f"an error of {whole:.1g} of the whole would have passed, too."
+        return row(Verdict.COARSE, finding, caught=whole, caught_entry=entry)
+    return row(Verdict.PASS, caught=whole, caught_entry=entry)
+
+
+def _caught(expected: Measured, passed: OutputRow) -> tuple[float, float]:
+    """What a pass is worth: the smallest d for which (1 + d) g would have failed, in its worst entry or as a
+    whole; and the smallest of one entry alone, of the middle one of those that are not 0."""
+    g, sigma = np.abs(expected.reference), expected.sigma
+    known = np.isfinite(sigma) & np.isfinite(g) & (g > 0)
+    if not known.any():
+        return UNKNOWN, UNKNOWN
+    g, sigma = g[known], sigma[known]
+    with np.errstate(all="ignore"):
+        each = passed.threshold * (sigma / g)
+        unit = g.max()
+        norms = np.linalg.norm(sigma / unit) / np.linalg.norm(g / unit)
+        whole = min(float(each.min()), float(passed.tensor_threshold * norms))
+    return whole, float(np.median(each))
 
 
 def _further_off(z: Array, limit: float, first: Entry) -> str:

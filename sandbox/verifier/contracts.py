@@ -18,14 +18,14 @@ from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import compare_outputs, measured
 from sandbox.verifier.nested import copied, difference
 from sandbox.verifier.recording import own_warnings, quiet
-from sandbox.verifier.rows import Contract, ContractRow, Verdict
+from sandbox.verifier.rows import Contract, ContractRow, Matter, Verdict
 
 EXAMPLES = 16  # contracts hold or fail on few examples
 _ENDS = {Contract.RUNS, Contract.VALUES}  # where they fail, the others would for the same reason
 
 
 class _BrokenError(Exception):
-    """A contract that is not kept; the message says how. Some are worth a note only.
+    """A contract that is not kept; the message says how. Some are worth a note or a remark only.
 
     `values_right`: the numbers agree, and something else (the dtype) does not.
     """
@@ -54,14 +54,15 @@ def check_contracts(
         return [ContractRow(equation.function, Contract.ANY, Verdict.NOT_COMPARED, finding)]
     rows = []
     for contract, name, ask in _asked(subject, stacks, right):
-        verdict, finding = Verdict.PASS, ""
+        verdict, finding, matter = Verdict.PASS, "", equation.matter
         try:
             ask(subject)
         except _BrokenError as broken:
             verdict, finding = broken.worth, str(broken)
+            matter = Matter.MANNER if broken.worth is Verdict.REMARK else matter
         except (Exception, SystemExit) as error:  # whatever the tested code raises
             verdict, finding = Verdict.FAIL, f"it raised {raised_at(error)}."
-        rows.append(ContractRow(equation.function, contract, verdict, finding, name))
+        rows.append(ContractRow(equation.function, contract, verdict, finding, name, matter=matter))
         if contract in _ENDS and verdict is Verdict.FAIL:
             break
     return rows
@@ -113,14 +114,21 @@ def _unchanged(s: _Subject) -> None:
     arguments = s.packed(s.inputs)
     before = copied(arguments)
     arrays = [(x, x.copy()) for x in _arrays(arguments)]
-    s.run(arguments)
-    if where := difference(before, arguments):
-        if any(difference(x, was) for x, was in arrays):
-            raise _BrokenError(f"{where} was changed in place; work on a copy.")
+    first = copied(s.run(arguments))
+    if not (where := difference(before, arguments)):
+        return
+    in_place = any(difference(x, was) for x, was in arrays)
+    if in_place and s.equation.matter is Matter.GRADIENT and difference(first, s.run(arguments)):
         raise _BrokenError(
-            f"{where} is another array afterwards: the caller's own dict or list was changed; start from "
-            "a copy of it, dict(params) for instance."
+            f"{where} was changed in place, and a second call with it gives another result; work on a copy."
         )
+    if in_place:
+        raise _BrokenError(f"{where} was changed in place; work on a copy.", worth=Verdict.REMARK)
+    raise _BrokenError(
+        f"{where} is another array afterwards: the caller's own dict or list was changed; start from a copy "
+        "of it, dict(params) for instance.",
+        worth=Verdict.REMARK,
+    )
 
 
 def _new(s: _Subject) -> None:
@@ -146,7 +154,8 @@ def _deterministic(s: _Subject) -> None:
     if where := difference(before, first, "result"):
         raise _BrokenError(
             f"{where} of one call is changed by the next: is it an array or a dict that is kept and used "
-            "again? Make a new one in each call."
+            "again? Make a new one in each call.",
+            worth=Verdict.REMARK,
         )
     if where := difference(before, s.call(s.inputs), "result"):
         raise _BrokenError(
@@ -157,7 +166,7 @@ def _deterministic(s: _Subject) -> None:
 
 def _silent(s: _Subject) -> None:
     if warning := s.warning(s.inputs):
-        raise _BrokenError(f"it warned: {warning}.")
+        raise _BrokenError(f"it warned: {warning}.", worth=Verdict.REMARK)
 
 
 # --- the values in other circumstances ------------------------------------------------------------
@@ -176,11 +185,11 @@ def _read_only(x: Array) -> Array:
 
 
 _LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "read-only": _read_only,
     "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x,
     "Fortran-ordered": lambda x: (
         np.asfortranarray(x) if x.ndim else x
     ),  # of a number it makes an array of one
+    "read-only": _read_only,
 }
 
 
@@ -192,7 +201,8 @@ def _layouts(s: _Subject) -> None:
         try:
             result = s.run(arguments)
         except Exception as error:
-            raise _BrokenError(f"with {name} inputs it raised {raised_at(error)}.") from None
+            worth = Verdict.REMARK if "read-only" in str(error) else Verdict.FAIL  # it writes to its input
+            raise _BrokenError(f"with {name} inputs it raised {raised_at(error)}.", worth=worth) from None
         s.agree(result, s.expected, s.inputs, f"with {name} inputs")
 
 

@@ -51,7 +51,7 @@ class Equation:
     cotangents: int = 0
     axes: tuple[str, ...] = ()
     may_alias: tuple[str, ...] = ()
-    aliased: Verdict = Verdict.FAIL
+    aliased: Verdict = Verdict.REMARK
     mistakes: Mistakes = lambda *inputs: iter(())
     forward: Equation | None = None
     factors: Mapping[int, Callable[..., float]] = field(default_factory=dict)

@@ -157,6 +157,19 @@ def _positional(function: Function, args: Inputs, kwargs: dict[str, Value]) -> I
     return (*bound.args, *bound.kwargs.values())
 
 
+def stand_in(own: Function, theirs: Function) -> Function:
+    """`own`, called as `theirs` is: by the names of its arguments, and with more of them, which are left
+    out."""
+    arity, keywords = _signature(own)
+
+    @functools.wraps(theirs)
+    def function(*args: Value, **kwargs: Value) -> Value:
+        options = {key: value for key, value in kwargs.items() if key in keywords}
+        return own(*_positional(theirs, args, kwargs)[:arity], **options)
+
+    return function
+
+
 # --- dispatchers ----------------------------------------------------------------------------------
 
 _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
 from sandbox.typing import Value
 from sandbox.verifier.blame import Finding
-from sandbox.verifier.rows import Fault, OutputRow, Row, Scope, Verdict, explanation, of_any_layer
+from sandbox.verifier.rows import (
+    FAR,
+    Fault,
+    Matter,
+    OutputRow,
+    Row,
+    Scope,
+    Verdict,
+    of_any_layer,
+    sigmas,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,15 +27,23 @@ if TYPE_CHECKING:
     from sandbox.verifier.report import Report
 
 HEADINGS = (
-    "function", "check", "layer", "output", "shape", "dtype", "error/sigma", "allowed", "relative error",
-    "verdict",
+    "function", "check", "layer", "output", "shape", "dtype", "error/sigma", "allowed", "caught",
+    "of one entry", "verdict",
 )  # fmt: skip
 WIDE = 105  # columns of a terminal that has room for all of them
-ONLY_WIDE = ("shape", "dtype", "allowed", "relative error")
-NUMBERS = ("error/sigma", "allowed", "relative error")
-ENTRY_HEADINGS = ("entry", "computed", "reference", "ratio", "error/sigma")
-_STYLES = {"pass": "green", "FAIL": "bold red", "note": "yellow", "not compared": "dim"}
-_COLOURS = {"pass": "green", "FAIL": "crimson", "note": "darkorange", "not compared": "gray"}  # of HTML
+ONLY_WIDE = ("shape", "dtype", "allowed", "of one entry")
+NUMBERS = ("error/sigma", "allowed", "caught", "of one entry")
+ENTRY_HEADINGS = ("entry", "computed", "expected", "ratio", "error/sigma")
+_ALONE = (Verdict.FAIL, Verdict.NOTE, Verdict.REMARK, Verdict.COARSE, Verdict.NOT_WRITTEN, Verdict.NOT_JUDGED)
+_STYLES: dict[str, str] = {
+    Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.REMARK: "yellow", Verdict.COARSE: "yellow",
+    Verdict.NOTE: "yellow", Verdict.NOT_WRITTEN: "bold", Verdict.NOT_JUDGED: "bold",
+    Verdict.NOT_COMPARED: "dim",
+}  # fmt: skip
+_COLOURS: dict[str, str] = {  # of HTML
+    Verdict.PASS: "green", Verdict.FAIL: "crimson", Verdict.REMARK: "darkorange",
+    Verdict.COARSE: "darkorange", Verdict.NOTE: "darkorange", Verdict.NOT_COMPARED: "gray",
+}  # fmt: skip
 _FAULTS = {
     Fault.BACKWARD: "The forward, differenced numerically, agrees with the mirror: the backward is wrong.",
     Fault.MIRROR: "The forward, differenced numerically, agrees with the backward: the mirror is wrong, or "
@@ -35,35 +52,117 @@ _FAULTS = {
     Fault.UNDECIDED: "The forward, differenced numerically, agrees with neither backward nor mirror.",
     Fault.UNASKED: "",
 }
+_MANNERS = "Manners (no result is wrong by these; --strict, or strict=True, makes them failures):"
 
 
-# --- sentences ------------------------------------------------------------------------------------
+# --- the verdict -----------------------------------------------------------------------------------
 
 
-def summary(report: Report) -> str:
-    """A few sentences: how many outputs agree, how large the errors are, what to look at first."""
-    several = report.parts or report.errors
-    return "\n".join((of_parts(report), *report.errors) if several else _sentences(report))
+def verdict(report: Report) -> str:
+    """Whether the gradients are right, and of which functions; then the values."""
+    if report.parts or report.errors:
+        return of_parts(report)
+    said = [
+        words
+        for matter, what in ((Matter.GRADIENT, "Gradients"), (Matter.VALUE, "Values"))
+        for words in _of_matter(report, matter, what)
+    ]
+    if any(row.matter is Matter.MANNER for row in report.failures()):
+        said.append("Manners fail.")
+    return " ".join(said) or "Nothing was compared."
+
+
+def _of_matter(report: Report, matter: Matter, what: str) -> Iterator[str]:
+    rows = [row for row in report.rows if row.matter is matter and _is_asked(row, report)]
+    failures = [row for row in report.failures() if row.matter is matter]
+    wrong: dict[str, list[str]] = {}
+    for row in failures:
+        wrong.setdefault(row.function, []).append(of_any_layer(row))
+    excused = {name for finding in report.findings for name in finding.follow}
+    named = [f"{f} ({_listed(dict.fromkeys(of))})" for f, of in wrong.items() if f not in excused]
+    if named:
+        yield f"{what} WRONG: {', '.join(named)}."
+    for verdict, words in (
+        (Verdict.NOT_WRITTEN, "Not written yet"), (Verdict.NOT_JUDGED, f"{what} not judged"),
+        (Verdict.COARSE, f"{what} too coarse to tell"),
+    ):  # fmt: skip
+        if names := dict.fromkeys(row.function for row in rows if row.verdict is verdict):
+            yield f"{words}: {', '.join(names)}."
+    compared = {
+        row.function: row for row in rows if isinstance(row, OutputRow) and row.verdict is Verdict.PASS
+    }
+    known = {*wrong, *(row.function for row in rows if row.verdict is Verdict.NOT_WRITTEN)}
+    if right := [name for name in compared if name not in known]:
+        yield f"{what} right: {_listed(right)}."
+
+
+def _is_asked(row: Row, report: Report) -> bool:
+    return not report.yours or row.function in report.yours or row.verdict is not Verdict.PASS
+
+
+def _listed(names: Collection[str], most: int = 6) -> str:
+    shown = list(names)[:most]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def of_parts(report: Report) -> str:
     failed = [name for name, part in report.parts.items() if not part]
     said = [f"{len(failed)} of {len(report.parts)} failed: {', '.join(failed)}"] if failed else []
     said += [f"{len(report.errors)} could not be checked"] if report.errors else []
-    return "; ".join(said) or "all passed"
+    return "; ".join(said) or f"All {len(report.parts)} are right: {_listed(report.parts)}"
 
 
-def _sentences(report: Report) -> Iterator[str]:
-    yield _counts(report)
-    yield from _findings(report.findings)
+# --- sentences ------------------------------------------------------------------------------------
+
+
+def summary(report: Report) -> str:
+    """The verdict, and each mistake in words; what a pass is worth."""
+    if report.parts or report.errors:
+        return "\n".join((of_parts(report), *report.errors))
+    of_findings = (sentence for i in range(len(report.findings)) for sentence in finding(report, i))
+    return "\n".join((verdict(report), *of_findings, *_after(report)))
+
+
+def finding(report: Report, i: int) -> Iterator[str]:
+    """One mistake: where, what it is, the numbers, who is wrong, and what may follow from it."""
+    found = report.findings[i]
+    row = found.row
+    number = f"{i + 1}. " if len(report.findings) > 1 else ""
+    sentences = filter(None, (row.pattern, row.finding, _FAULTS[row.at_fault]))
+    yield f"{number}{_place(found)}: {' '.join(s[0].upper() + s[1:] for s in sentences)}"
+    if found.follow:
+        yield f"Failures in {', '.join(found.follow)} may follow from it: correct this one, check again."
+
+
+def _place(finding: Finding) -> str:
+    outputs = dict.fromkeys(map(of_any_layer, finding.rows))
+    layers = _layers(row.layer for row in finding.rows)
+    where = f", layer{'s' * (not layers.isdecimal())} {layers}" if layers else ""
+    return f"{finding.row.function}, {_listed(outputs)}{where}"
+
+
+def _after(report: Report) -> Iterator[str]:
+    """What is said after the mistakes."""
+    if report.stood_in and len(report.findings) > 0:
+        names = ", ".join(report.stood_in)
+        yield f"The other functions were judged with the sandbox's own {names}."
+    if report.yours:
+        yield f"Yours: {', '.join(report.yours)}. The others are the sandbox's own."
     if report.tested:
         yield report.tested
-    if report.example:
-        yield f"Failing inputs: {report.example}"
-    if report.cases > 1:
-        yield f"{report.cases} random cases passed; the table is of one with the largest error."
-    if uncompared := [row for row in report.rows if row.verdict is Verdict.NOT_COMPARED]:
-        yield f"{_counted(uncompared)} not compared. {uncompared[0].place}: {uncompared[0].finding}"
+    yield from _uncompared(report)
+    yield from _passed(report)
+
+
+def _uncompared(report: Report) -> Iterator[str]:
+    uncompared = [row for row in report.rows if row.verdict is Verdict.NOT_COMPARED]
+    if uncompared:
+        count = "1 row was" if len(uncompared) == 1 else f"{len(uncompared)} rows were"
+        yield f"{count} not compared. {uncompared[0].place}: {uncompared[0].finding}"
+    for row in report.rows:
+        if row.verdict in (Verdict.NOT_JUDGED, Verdict.NOT_WRITTEN, Verdict.COARSE):
+            yield f"{row.place}: {row.verdict}: {row.finding}"
     if report.kinks:
         decisions = "1 decision is" if report.kinks == 1 else f"{report.kinks} decisions are"
         yield f"{decisions} within rounding of a kink: either branch is accepted there."
@@ -72,43 +171,50 @@ def _sentences(report: Report) -> Iterator[str]:
         yield f"Of these operations of the mirror a backward stable algorithm was assumed: {names}."
 
 
-def _counts(report: Report) -> str:
-    values, kept = (Counter(r.verdict for r in rows) for rows in (report.outputs, report.contracts))
-    contracts = f", {kept[Verdict.PASS]} contracts kept" if kept else ""
-    total = values.total() - values[Verdict.NOTE]
-    text = f"{values[Verdict.PASS]} of {total} outputs agree with the mirror{contracts}"
-    if failures := report.failures():
-        return f"{text}; {_counted(failures)} failed."
-    largest = f"{report.largest_error():.2g} sigma (sigma: what rounding alone explains)"
-    return f"{text}; the largest error is {largest}."
+def _passed(report: Report) -> Iterator[str]:
+    """One line for all that passed, and what that is worth."""
+    passed = [row for row in report.outputs if row.verdict is Verdict.PASS]
+    if not passed:
+        return
+    kept = sum(row.verdict is Verdict.PASS for row in report.contracts)
+    cases = f"{report.cases} random cases; of that with the largest error, " if report.cases > 1 else ""
+    contracts = f" and {kept} contracts" if kept else ""
+    largest = max(row.sigma_error for row in passed)
+    yield f"Passed: {cases}{len(passed)} outputs{contracts}; the largest error is {sigmas(largest)}."
+    yield from _worth(passed)
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    for i, finding in enumerate(findings):
-        row = finding.row
-        words = " ".join(filter(None, (row.finding, row.pattern, _FAULTS[row.at_fault])))
-        yield f"{'Besides:' if i else 'Look first at'} {row.place}: {words}"
-        if finding.also:
-            also = [f"{row.output} ({explanation(row)})" for row in finding.also]
-            yield f"Also: {'; '.join(also[:3])}{'; ...' if also[3:] else ''}"
-        if finding.follow:
-            functions = ", ".join(finding.follow)
-            yield f"Failures in {functions} may follow from it: correct this one, check again."
+def _worth(passed: Sequence[OutputRow]) -> Iterator[str]:
+    """The coarsest of the gradients that passed, or of the values where there are none."""
+    known = [row for row in passed if row.caught == row.caught]
+    gradients = [row for row in known if row.matter is Matter.GRADIENT] or known
+    if gradients:
+        whole = max(gradients, key=lambda row: row.caught)
+        entry = max(row.caught_entry for row in gradients)
+        yield (
+            f"Would have caught an error of {whole.caught:.0e} of {whole.output} or any other as a whole, of "
+            f"{entry:.0e} in one entry."
+        )
 
 
-def _noted(report: Report) -> Iterator[str]:
-    """The notes, those of one kind in one line."""
+def _remarks(report: Report) -> Iterator[str]:
+    """The manners and the notes, those of one kind in a line."""
+    if not report.strict and (manners := _of_one_kind(report.manners())):
+        yield _MANNERS
+        yield from manners
+    yield from _of_one_kind(report.notes())
+
+
+def _of_one_kind(rows: Sequence[Row]) -> list[str]:
     kinds: dict[str, list[Row]] = {}
-    for row in report.notes():
+    for row in rows:
         kinds.setdefault(row.output, []).append(row)
-    for output, rows in kinds.items():
-        first = f"; {rows[0].function}" if len(rows) > 1 else ""
-        functions = ", ".join(dict.fromkeys(row.function for row in rows))
-        yield f"note: {output}: {functions}{first}: {rows[0].finding}"
-
-
-def _counted(rows: Sequence[Row]) -> str:
-    return "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+    lines = []
+    for output, alike in kinds.items():
+        functions = ", ".join(dict.fromkeys(row.function for row in alike))
+        first = f" {alike[0].function}:" if "," in functions else ""
+        lines.append(f"{alike[0].verdict}: {functions}, {output}:{first} {alike[0].finding}")
+    return lines
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -119,7 +225,7 @@ def _lines(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     function, scope and dtype that passed stand together; of others, those of one output."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        alone = row.verdict in (Verdict.FAIL, Verdict.NOTE)
+        alone = row.verdict in _ALONE
         dtype = row.dtype if isinstance(row, OutputRow) else ""
         key = (row.function, row.scope, row.verdict, dtype, of_any_layer(row) if alone else "")
         groups.setdefault(key, []).append(row)
@@ -132,9 +238,10 @@ def _line(rows: Sequence[Row]) -> tuple[str, ...]:
         first.function, first.scope, _layers(row.layer for row in rows), _outputs(rows),
         "x".join(map(str, outputs[0].shape)) if len(outputs) == len(rows) == 1 else "",
         outputs[0].dtype if outputs else "",
-        _largest((row.sigma_error for row in outputs), ".3g"),
+        _far(_largest((row.sigma_error for row in outputs), ".3g")),
         _largest((row.threshold for row in outputs), ".1f"),
-        _largest((row.relative_error for row in outputs), ".1e"),
+        _largest((row.caught for row in outputs), ".0e"),
+        _largest((row.caught_entry for row in outputs), ".0e"),
         first.verdict,
     )  # fmt: skip
 
@@ -144,9 +251,13 @@ def _largest(numbers: Iterable[float], form: str) -> str:
     return f"{max(known):{form}}" if known else ""
 
 
+def _far(number: str) -> str:
+    return "> 1e6" if number and float(number) > FAR else number
+
+
 def _outputs(rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(row.output for row in rows))
-    if len(names) > 1 and rows[0].verdict in (Verdict.FAIL, Verdict.NOTE):
+    if len(names) > 1 and rows[0].verdict in _ALONE:
         return of_any_layer(rows[0])
     if len(names) == 1 or (len(names) <= 3 and len(", ".join(names)) <= 16):
         return ", ".join(names)
@@ -160,22 +271,23 @@ def _layers(layers: Iterable[int | None]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _worst(report: Report) -> list[tuple[str, ...]]:
-    """A line for each entry of the failure to look at first."""
+def _worst(finding: Finding) -> list[tuple[str, ...]]:
+    """A line for each entry."""
     return [
         (
             str(list(e.index)), f"{e.computed:.9g}", f"{e.reference:.9g}",
-            f"{e.ratio:.6g}" if e.reference else "", f"{e.z:.3g}",
+            f"{e.ratio:.6g}" if e.reference else "", _far(f"{e.z:.3g}"),
         )
-        for finding in report.findings[:1] for e in finding.row.worst
+        for e in finding.row.worst
     ]  # fmt: skip
 
 
 # --- pages ----------------------------------------------------------------------------------------
 
 
-def to_terminal(report: Report, width: int) -> Iterator[RenderableType]:
-    """The table, then what to look at first, at the end, where a terminal shows it."""
+def to_terminal(report: Report) -> Iterator[RenderableType]:
+    """The verdict; each mistake with the worst entries of the first; the case; manners; what passed."""
+    from rich.padding import Padding
     from rich.rule import Rule
     from rich.text import Text
 
@@ -185,17 +297,31 @@ def to_terminal(report: Report, width: int) -> Iterator[RenderableType]:
             yield part
         yield Rule(of_parts(report))
         return
+    yield Text(verdict(report), "green" if report else "bold red")
+    for i, found in enumerate(report.findings):
+        yield Text("\n" + "\n".join(finding(report, i)))
+        if i == 0 and found.row.worst:
+            table = _table(ENTRY_HEADINGS, _worst(found), ENTRY_HEADINGS)
+            yield Padding(table, (0, 0, 0, 3))
+    if report.example:
+        yield Text("\nTo see it in Python:")
+        yield Padding(Text(report.example), (0, 0, 0, 4))
+    if remarks := list(_remarks(report)):
+        yield Text("\n" + "\n".join(remarks), "yellow")
+    yield Text("\n" + "\n".join(_after(report)))
+
+
+def table(report: Report, width: int) -> RenderableType:
+    """All rows: a line for each output that failed, and one for all of a function that passed."""
+    from rich.console import Group
+    from rich.rule import Rule
+
+    if report.parts:
+        named = ((Rule(name, align="left"), table(part, width)) for name, part in report.parts.items())
+        return Group(*(item for pair in named for item in pair))
     shown = [i for i, heading in enumerate(HEADINGS) if width >= WIDE or heading not in ONLY_WIDE]
     lines = [[line[i] for i in shown] for line in _lines(report.rows)]
-    yield _table([HEADINGS[i] for i in shown], lines, NUMBERS, collapse_padding=True)
-    if worst := _worst(report):
-        title = f"worst entries: {report.findings[0].row.place}"
-        yield Text("")
-        yield _table(ENTRY_HEADINGS, worst, ENTRY_HEADINGS, title=title, title_justify="left")
-    yield from (Text(f"\n{note}", "yellow") for note in _noted(report))
-    first, *others = summary(report).split("\n")
-    yield Text(f"\n{first}", "bold red" if report.failures() else "green")
-    yield from map(Text, others)
+    return _table([HEADINGS[i] for i in shown], lines, NUMBERS, collapse_padding=True)
 
 
 def _table(
@@ -214,18 +340,21 @@ def _table(
 
 
 def to_html(report: Report) -> str:
-    """For notebooks, which are read from the top: what to look at first, then the table."""
+    """For notebooks: the same, and the table to unfold."""
     if report.parts or report.errors:
         text = "".join(f"<p>{escape(line)}</p>" for line in summary(report).split("\n"))
         return text + "".join(f"<h4>{escape(n)}</h4>{to_html(part)}" for n, part in report.parts.items())
-    text = "".join(
-        f'<p style="white-space:normal">{escape(line)}</p>'
-        for line in (*summary(report).split("\n"), *_noted(report))
+    entries = "".join(_html_table(ENTRY_HEADINGS, _worst(f)) for f in report.findings[:1] if f.row.worst)
+    case = f"<pre>{escape(report.example)}</pre>" if report.example else ""
+    rows, sentences = _html_table(HEADINGS, _lines(report.rows)), summary(report).split("\n")
+    return (
+        f'<div style="white-space:nowrap">{_paragraphs(sentences)}{entries}{case}'
+        f"{_paragraphs(_remarks(report))}<details><summary>all rows</summary>{rows}</details></div>"
     )
-    worst = _worst(report)
-    entries = _html_table(ENTRY_HEADINGS, worst) if worst else ""
-    table = _html_table(HEADINGS, _lines(report.rows))
-    return f'<div style="white-space:nowrap">{text}{entries}{table}</div>'
+
+
+def _paragraphs(lines: Iterable[str]) -> str:
+    return "".join(f'<p style="white-space:normal">{escape(line)}</p>' for line in lines)
 
 
 def _html_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

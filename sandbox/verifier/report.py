@@ -16,12 +16,16 @@ from sandbox.verifier.blame import Finding, Links, findings
 from sandbox.verifier.rows import ContractRow, OutputRow, Row, Verdict
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
 
-@dataclass(frozen=True)
+WIDTH = 100  # columns, where there is no terminal to say
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
-    """The rows of a check. True if no row failed and some output was compared.
+    """The rows of a check. True if all that was asked for is right and some output was compared: what is
+    wrong with manners alone is a remark, unless the check is strict.
 
     Attributes:
         rows: inner functions before those that call them, so that the first failure names the culprit.
@@ -29,7 +33,10 @@ class Report:
         unknown_primitives: operations of the mirror of which a backward stable algorithm was assumed.
         example: the first failing inputs of several, or the smallest that were found where inputs were drawn.
         cases: how many cases were drawn; the rows are those of one with the largest error.
-        tested: which functions are the user's, in words.
+        tested: what was not checked, in words.
+        yours: the functions that are the user's, where others of the sandbox's own stand beside them.
+        stood_in: the functions at fault, in whose place the sandbox's own were taken to judge the others.
+        strict: whether manners, and what is too coarse to tell, fail.
         links: which functions were seen to depend on which.
         title: of what it is.
         parts: of a report on several things, that of each by its title.
@@ -42,6 +49,9 @@ class Report:
     example: str = ""
     cases: int = 1
     tested: str = ""
+    yours: tuple[str, ...] = ()
+    stood_in: tuple[str, ...] = ()
+    strict: bool = False
     links: Links = field(default=Links(), repr=False)
     title: str = ""
     parts: Mapping[str, Report] = field(default_factory=dict, repr=False)
@@ -50,7 +60,9 @@ class Report:
     def __bool__(self) -> bool:
         if self.parts or self.errors:
             return not self.errors and all(self.parts.values())
-        return not self.failures() and any(row.verdict is Verdict.PASS for row in self.outputs)
+        verdicts = {row.verdict for row in self.outputs}
+        unknown = verdicts & {Verdict.NOT_JUDGED, Verdict.NOT_WRITTEN}
+        return not self.failures() and not unknown and not verdicts.isdisjoint({Verdict.PASS, Verdict.COARSE})
 
     @property
     def outputs(self) -> tuple[OutputRow, ...]:
@@ -63,11 +75,16 @@ class Report:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What to look at first, and what else is wrong and does not follow from it."""
-        return findings(self.rows, self.links)
+        return findings(self.failures(), self.links)
 
     def failures(self) -> tuple[Row, ...]:
         """The rows that failed. The first is where to look; others may follow from it."""
-        return tuple(row for row in self.rows if row.verdict is Verdict.FAIL)
+        fail = {Verdict.FAIL, Verdict.REMARK, Verdict.COARSE} if self.strict else {Verdict.FAIL}
+        return tuple(row for row in self.rows if row.verdict in fail)
+
+    def manners(self) -> tuple[Row, ...]:
+        """Remarks on how functions treat their callers, which make no result wrong."""
+        return tuple(row for row in self.rows if row.verdict is Verdict.REMARK)
 
     def notes(self) -> tuple[Row, ...]:
         """What is worth knowing and is no failure."""
@@ -81,32 +98,50 @@ class Report:
     def to_dict(self) -> dict[str, Value]:
         """Plain data, ready for `json.dumps`: a number that JSON cannot hold is null (NaN: nothing was
         compared) or the string "inf" or "-inf"."""
-        as_they_are = ("kinks", "unknown_primitives", "example", "cases", "tested")
+        as_they_are = (
+            "strict", "kinks", "unknown_primitives", "example", "cases", "tested", "yours", "stood_in"
+        )  # fmt: skip
         fields = {name: _plain(getattr(self, name)) for name in as_they_are}
         rows = [_row(row) for row in self.rows]
         return {"ok": bool(self), "summary": self.summary(), **fields, "rows": rows}
 
     def headline(self) -> str:
-        """The first failure in a line."""
-        first = next(iter(self.failures()), None)
-        return f"{first.place}: {first.finding}" if first else "nothing compared"
+        """The verdict in a line: are the gradients right, and of which functions?"""
+        return rendering.verdict(self)
 
     def summary(self) -> str:
-        """A few sentences: how many outputs agree, how large the errors are, what to look at first."""
+        """The verdict, and each mistake in words."""
         return rendering.summary(self)
 
+    def table(self) -> str:
+        """Every row, or one for all of a function that passed."""
+        return _printed(rendering.table(self, WIDTH))
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        return rendering.to_terminal(self, options.max_width)
+        return rendering.to_terminal(self)
 
     def __str__(self) -> str:
-        from rich.console import Console
+        return _printed(self)
 
-        page = io.StringIO()
-        Console(file=page, width=120, color_system=None).print(self)
-        return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+    def __repr__(self) -> str:
+        return f"<Report: {rendering.summary(self)}>"
 
     def _repr_html_(self) -> str:
         return rendering.to_html(self)
+
+
+def _printed(page: RenderableType) -> str:
+    from rich.console import Console
+
+    sheet = io.StringIO()
+    Console(file=sheet, width=WIDTH, color_system=None).print(page)
+    return "\n".join(line.rstrip() for line in sheet.getvalue().splitlines())
+
+
+def strictly(report: Report) -> Report:
+    """The same, where manners, and what is too coarse to tell, fail."""
+    parts = {title: strictly(part) for title, part in report.parts.items()}
+    return replace(report, strict=True, parts=parts)
 
 
 def merged(reports: Iterable[Report]) -> Report:

@@ -195,6 +195,14 @@ def of_any_layer(row: Row) -> str:
     return f"{name}{{l}}" if row.output == f"{name}{row.layer}" else f"{name}{{l-1}}"
 
 
+FAR = 1e6
+
+
+def sigmas(z: float) -> str:
+    """So many sigma, in words; how far beyond a million tells nothing."""
+    return f"{z:.3g} sigma" if z <= FAR else "> 1e6 sigma"
+
+
 def explanation(row: Row) -> str:
     """The mistake, where one is recognised, else what is wrong."""
     return row.pattern or row.finding

@@ -115,14 +115,18 @@ def the_exercises_formula(AL: Any, Y: Any, caches: Any) -> Any:
     return grads
 
 
-@pytest.mark.parametrize("wrong", ["dA_one_key_too_high", "mask_of_the_layer_below"])
+@pytest.mark.parametrize("wrong", ["dW_one_key_too_low", "mask_of_the_layer_below"])
 def test_a_wrong_model_backward_is_caught(wrong: str) -> None:
     assert not sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions=planted(wrong))
 
 
 def test_dW_and_db_are_not_accused_where_only_the_keys_of_dA_are_wrong() -> None:
-    report = sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions=planted("dA_one_key_too_high"))
-    assert {row.output for row in report.failures()} == {"dA0", "dA1", "dA2"}
+    def swapped(AL: Any, Y: Any, caches: Any) -> Any:
+        grads = sandbox.L_model_backward(AL, Y, caches)
+        return grads | {"dA0": grads["dA1"], "dA1": grads["dA0"]}
+
+    report = sandbox.check_model(*drawn([5, 5, 5, 1], 12), functions={"L_model_backward": swapped})
+    assert {row.output for row in report.failures()} == {"dA0", "dA1"}
 
 
 def test_the_exercises_formula_is_right_until_the_output_saturates() -> None:
@@ -153,7 +157,8 @@ def test_a_report_is_a_table_plain_data_and_a_truth_value() -> None:
         "function", "layer", "output", "shape", "dtype", "sigma_error", "relative_error", "verdict",
     }  # fmt: skip
     assert "L_model_backward" in str(report)
-    assert "outputs agree with the mirror" in str(report)
+    assert str(report).startswith("Gradients right: sigmoid_backward, relu_backward, linear_backward,")
+    assert len(repr(report)) < 1000
 
 
 def test_malformed_input_is_an_error_and_not_a_finding() -> None:

@@ -1,13 +1,14 @@
 """One entry of the catalogue, how entries are written down, and what they share."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from sandbox.typing import Array, Function
+from sandbox.verifier.rows import Matter
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Implementation:
         replaces: the exercise's name for it.
         function: the replacement.
         wrong: whether it must be caught; then `replaces` is what must be blamed.
+        matter: what is wrong: a gradient, a value, or a manner alone.
         mistake: what people get wrong here, in a sentence; "" for a right one.
     """
 
@@ -27,11 +29,20 @@ class Implementation:
     function: Function
     wrong: bool
     mistake: str = ""
+    matter: Matter = Matter.VALUE
 
 
 def wrong(replaces: str, **rows: tuple[str, Function]) -> tuple[Implementation, ...]:
     """A table of mistakes in one function: name=(the mistake, what is computed)."""
-    return tuple(Implementation(name, replaces, f, True, mistake) for name, (mistake, f) in rows.items())
+    matter = Matter.GRADIENT if replaces.endswith("_backward") else Matter.VALUE
+    return tuple(
+        Implementation(name, replaces, f, True, mistake, matter) for name, (mistake, f) in rows.items()
+    )
+
+
+def manners(replaces: str, **rows: tuple[str, Function]) -> tuple[Implementation, ...]:
+    """A table of what is done to the callers of one function whose results are right."""
+    return tuple(replace(entry, matter=Matter.MANNER) for entry in wrong(replaces, **rows))
 
 
 def right(replaces: str, **rows: Function) -> tuple[Implementation, ...]:

@@ -1,4 +1,5 @@
-"""Wrong implementations: mistakes that people make. Each must be caught and its function blamed.
+"""Wrong implementations: mistakes that people make. Each must be caught and its function blamed; those with
+bad manners alone, where the check is strict.
 
 A row is name=(the mistake, the function that makes it). `gradients(dW=...)` and `loop(dZ=...)` are right in
 all but what they name; what needs several statements is a function above its table.
@@ -15,7 +16,7 @@ from sandbox.network import (
     linear_forward,
     sigmoid,
 )
-from sandbox.network.catalogue.implementation import gradients, of_layer, transposed, written, wrong
+from sandbox.network.catalogue.implementation import gradients, manners, of_layer, transposed, written, wrong
 from sandbox.typing import Array, Function
 
 # --- linear_backward ------------------------------------------------------------------------------
@@ -212,12 +213,8 @@ WRONG += wrong("L_model_backward",
         loop(dZ=lambda AL, Y: (AL - Y) * AL * (1 - AL))),
     output_without_the_sigmoid=("dAL is handed on as dZ[L], without the sigmoid's derivative.",
         loop(dZ=lambda AL, Y: -(Y / AL - (1 - Y) / (1 - AL)))),
-    dA_one_key_too_high=("dA is stored one key too high, as in some editions of the exercise.",
-        loop(grads=lambda grads: shifted(grads, dA=1))),
     dW_one_key_too_low=("dW and db are stored one key too low.",
         loop(grads=lambda grads: shifted(grads, dW=-1, db=-1))),
-    without_dA0=("The gradient by the input is left out.",
-        loop(grads=lambda grads: {key: g for key, g in grads.items() if key != "dA0"})),
     mask_of_the_layer_below=("The mask is that of the layer below.", loop(Zs=lambda Zs: [Zs[0], *Zs[:-1]])),
     hidden_layers_as_sigmoids=("Hidden layers are differentiated as sigmoids.",
         loop(layer=lambda dA, cache, _: linear_activation_backward(dA, cache, "sigmoid"))),
@@ -228,10 +225,18 @@ WRONG += wrong("L_model_backward",
         loop(layer=lambda dA, cache, dA_of_the_output: linear_activation_backward(
             dA_of_the_output if dA_of_the_output.shape == dA.shape else dA, cache, "relu"))),
     masks_forgotten=("The mask is forgotten in the loop.", loop(Zs=lambda Zs: [np.ones_like(Z) for Z in Zs])),
-    cached_Z_overwritten=("The cached Z is masked in place.",
-        loop(Zs=lambda Zs: [written(Z, Z <= 0, 0) for Z in Zs[:-1]])),
     division_by_0_at_saturation=("The exercise's dAL divides by 0 where the output saturates.",
         loop(dZ=lambda AL, Y: -(Y / AL - (1 - Y) / (1 - AL)) * AL * (1 - AL))),
+)  # fmt: skip
+
+
+WRONG += manners("L_model_backward",
+    dA_one_key_too_high=("dA is stored one key too high, as in some editions of the exercise.",
+        loop(grads=lambda grads: shifted(grads, dA=1))),
+    without_dA0=("The gradient by the input is left out.",
+        loop(grads=lambda grads: {key: g for key, g in grads.items() if key != "dA0"})),
+    cached_Z_overwritten=("The cached Z is masked in place.",
+        loop(Zs=lambda Zs: [written(Z, Z <= 0, 0) for Z in Zs[:-1]])),
 )  # fmt: skip
 
 
@@ -320,8 +325,11 @@ WRONG += wrong("compute_cost",
 WRONG += wrong("update_parameters",
     update_uphill=("It climbs.",
         lambda params, grads, rate: {key: x + rate * grads[f"d{key}"] for key, x in params.items()}),
-    update_in_place=("The parameters are updated in place.", update_in_place),
     update_without_b=("The biases are forgotten.",
         lambda params, grads, rate: {
             key: x - rate * grads[f"d{key}"] if key[0] == "W" else x.copy() for key, x in params.items()}),
+)  # fmt: skip
+
+WRONG += manners("update_parameters",
+    update_in_place=("The parameters are updated in place.", update_in_place),
 )  # fmt: skip

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sandbox.typing import Value
+from sandbox.verifier.recording import own_warnings
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import OutputRow
 
 CASES = 25
 """Random cases, where nothing else is said."""
-SHRINKING = 5.0  # seconds
+SHRINKING = 5.0  # seconds, and as many for a large one
 LARGE = 4  # entries, in which a mistake shows its pattern
 FURTHER = 10  # random cases among which a large failing one is looked for
 
@@ -21,35 +22,66 @@ class _FailingError(Exception):
     pass
 
 
+class _EndError(BaseException):
+    """Ends Hypothesis, which goes on after any Exception."""
+
+
 @dataclass
 class _Search:
     """What has been seen: `reports` of all cases, and the `failing` ones by their words, the last of which is
-    the smallest; `began`: when the first failed."""
+    the smallest.
+
+    Attributes:
+        ends: when to stop, once a case has failed. took: seconds, the last failing case.
+        stopped: whether the time was up before Hypothesis was done.
+        raised: what `check` raised.
+    """
 
     check: Callable[[Value], Report]
     describe: Callable[[Value], str]
     reports: list[Report] = field(default_factory=list)
     failing: dict[str, Report] = field(default_factory=dict)
-    began: float = math.inf
+    ends: float = math.inf
+    took: float = 0.0
+    stopped: bool = False
+    raised: Exception | None = None
 
     def smaller(self, drawn: Value) -> None:
         """A case, which Hypothesis makes smaller as long as it fails."""
         words = self.describe(drawn)
         if words in self.failing:
             self.failing[words] = self.failing.pop(words)
-        elif time.monotonic() - self.began <= SHRINKING:
-            report = self.check(drawn)
+        else:
+            report = self.checked(drawn)
             self.reports.append(report)
             if report.failures():  # a case of which nothing can be compared is not one
                 self.failing[words] = report
-                self.began = min(self.began, time.monotonic())
+                self.ends = min(self.ends, time.monotonic() + SHRINKING)
         if words in self.failing:
-            raise _FailingError
+            raise _FailingError  # in one place: where it is raised is what tells Hypothesis failures apart
 
     def larger(self, drawn: Value) -> None:
         """A further case, of any size."""
-        if time.monotonic() - self.began < 2 * SHRINKING and (report := self.check(drawn)).failures():
+        if (report := self.checked(drawn)).failures():
             self.failing.setdefault(self.describe(drawn), report)
+
+    def checked(self, drawn: Value) -> Report:
+        """No check begins that would end too late, if it took as long as the last one that failed."""
+        self.in_time(self.took)
+        began = time.monotonic()
+        try:
+            report = self.check(drawn)
+        except Exception as error:
+            self.raised = error
+            raise _EndError from error
+        if report.failures():
+            self.took = time.monotonic() - began
+        return report
+
+    def in_time(self, needed: float = 0.0) -> None:
+        if time.monotonic() + needed > self.ends:
+            self.stopped = True
+            raise _EndError
 
 
 def smallest_failure(
@@ -70,8 +102,6 @@ def smallest_failure(
         TypeError, ValueError: `strategy` is not a Hypothesis strategy, or cannot be drawn from; `cases` is
             not a positive number. What `check` raises.
     """
-    from hypothesis import Phase
-    from hypothesis.errors import HypothesisException
     from hypothesis.strategies import SearchStrategy
 
     if not isinstance(strategy, SearchStrategy):
@@ -83,35 +113,75 @@ def smallest_failure(
     if not isinstance(cases, int) or cases < 1:
         raise ValueError(f"cases is {cases!r}, expected a whole number of at least 1.")
     search = _Search(check, describe)
-    try:
-        _draw(strategy, search.smaller, name, max_examples=cases)
-    except HypothesisException as error:
-        raise ValueError(f"{name}: no case could be drawn from examples: {error}") from error
-    except _FailingError:
-        words, smallest = list(search.failing.items())[-1]
-        if max(map(_size, search.failing.values())) < (True, LARGE):
-            generate = [Phase.generate]
-            _draw(strategy, search.larger, name, max_examples=FURTHER, phases=generate, database=None)
-        shown = max(search.failing.values(), key=_size)
-        if shown is not smallest:
-            first = smallest.failures()[0]
-            words = f"{words.rstrip('.')}. There {first.output}: {first.finding}"
-        return replace(shown, example=words)
-    return replace(max(search.reports, key=Report.largest_error), cases=len(search.reports))
+    _draw(strategy, search, search.smaller, name, max_examples=cases)
+    if not search.failing:
+        return replace(max(search.reports, key=Report.largest_error), cases=len(search.reports))
+    words, smallest = list(search.failing.items())[-1]
+    if search.stopped:
+        words = f"{words.rstrip('.')}. A smaller one may fail too: the search ended after {SHRINKING:g} s."
+    if max(map(_size, search.failing.values())) < (True, LARGE):
+        search.ends = time.monotonic() + SHRINKING
+        _draw(strategy, search, search.larger, name, max_examples=FURTHER, database=None)
+    shown = max(search.failing.values(), key=_size)
+    if shown is not smallest:
+        first = smallest.failures()[0]
+        words = f"{words.rstrip('.')}. There {first.output}: {first.finding}"
+    return replace(shown, example=words)
 
 
-def _draw(strategy: Value, test: Callable[[Value], None], name: str, **options: Value) -> None:
-    from hypothesis import HealthCheck, given, settings
+def _draw(
+    strategy: Value, search: _Search, test: Callable[[Value], None], name: str, **options: Value
+) -> None:
+    """Hypothesis draws cases for `test` until it is done, the time is up, or none can be drawn or checked.
+    What it says to its own users (seeds, notes, health checks) is not for ours."""
+    from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+    from hypothesis.errors import HypothesisException
+    from hypothesis.strategies import DrawFn, composite
+
+    @composite
+    def in_time(draw: DrawFn) -> Value:
+        search.in_time()  # here too: a strategy may reject all that it draws
+        return draw(strategy)
 
     def named(drawn: Value) -> None:
         test(drawn)
 
     # An identifier, which no keyword begins like: the key of the database.
     named.__name__ = named.__qualname__ = re.sub(r"\W", "_", f"gradcheck_{name}")
-    settings(
-        deadline=None, print_blob=False, report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck), **options,
-    )(given(strategy)(named))()  # fmt: skip
+    quietly = settings(
+        deadline=None, print_blob=False, report_multiple_bugs=False, verbosity=Verbosity.quiet,
+        suppress_health_check=list(HealthCheck), phases=(Phase.reuse, Phase.generate, Phase.shrink),
+        **options,
+    )  # fmt: skip
+    try:
+        with own_warnings():
+            quietly(given(in_time())(named))()
+    except _FailingError:
+        return
+    except _EndError:
+        if search.raised is not None:
+            raise search.raised from None
+    except HypothesisException as error:
+        if not search.failing:
+            raise ValueError(f"{name}: no case could be drawn from examples: {_why(error)}") from None
+    except Exception as error:
+        vars(error).pop("__notes__", None)  # Hypothesis's, on how to reproduce it
+        raise
+
+
+def _why(error: Exception) -> str:
+    from hypothesis.errors import Flaky, InvalidArgument, Unsatisfiable
+
+    if isinstance(error, Unsatisfiable):
+        return "none that it drew satisfied its filters and assumptions; draw what satisfies them."
+    if isinstance(error, Flaky):
+        return (
+            "it draws something else when asked for the same again; let it depend on draw(...) alone, not on "
+            "other random numbers or on the calls before."
+        )
+    if isinstance(error, InvalidArgument):
+        return str(error)
+    return f"{type(error).__name__}."
 
 
 def _size(report: Report) -> tuple[bool, int]:

@@ -10,7 +10,7 @@ notebooks go through it.
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TypeAlias
@@ -19,7 +19,8 @@ import numpy as np
 
 from sandbox.network.cases import drawn_network
 from sandbox.network.functions import FUNCTIONS
-from sandbox.network.model_check import check_functions, check_model, named_functions, resolve
+from sandbox.network.model_check import as_python, check_functions, check_model, named_functions, resolve
+from sandbox.network.model_equations import Kind
 from sandbox.typing import Function, Inputs, Scheme, Value
 from sandbox.verifier.loading import load_file
 from sandbox.verifier.operation import Operation, check_operation, operations_of
@@ -65,13 +66,15 @@ class Network:
             raise ValueError(f"dtype is {self.dtype!r}, expected 'float64' or 'float32'.")
 
     def check(self, functions: Mapping[str, Function], contracts: bool) -> Report:
-        dims = [self.width] * self.depth + [1]
-        drawn = drawn_network(
-            dims, self.examples, seed=self.seed, dtype=self.dtype, scheme=self.scheme, dead_unit=False
-        )
-        return check_model(
-            *drawn, functions=functions, contracts=contracts, activation=self.activation, cost=self.cost
-        )
+        kind = Kind(self.activation, self.cost)
+        drawn: dict[str, Value] = {
+            "layer_dims": [self.width] * self.depth + [1], "m": self.examples, "seed": self.seed,
+            "dtype": self.dtype, "scheme": self.scheme, "dead_unit": False,
+        }  # fmt: skip
+        report = check_model(
+            *drawn_network(**drawn), functions=functions, contracts=contracts, **asdict(kind)
+        )  # fmt: skip
+        return report if report else replace(report, example=as_python(report, functions, kind, **drawn))
 
 
 def check(

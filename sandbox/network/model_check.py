@@ -14,8 +14,9 @@ first failure is the culprit.
 import contextlib
 import difflib
 import inspect
+import json
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -157,7 +158,7 @@ def check_functions(
     """
     from hypothesis import strategies as st
 
-    tested = resolve(functions)
+    tested, kind = resolve(functions), Kind(activation, cost)
     check = partial(check_model, functions=tested, activation=activation, cost=cost)
     networks = st.fixed_dictionaries({
         "layer_dims": st.lists(st.integers(1, 5), min_size=1, max_size=4).map(lambda dims: [*dims, 1]),
@@ -167,9 +168,11 @@ def check_functions(
     })  # fmt: skip
     report = smallest_failure(
         networks, lambda case: check(*drawn_network(**case), contracts=False),
-        name="_".join(tested), describe=lambda case: _described(**case), cases=cases,
+        name="_".join(tested), describe=json.dumps, cases=cases,
     )  # fmt: skip
-    if not report or not contracts:
+    if not report:
+        return replace(report, example=as_python(report, tested, kind, **json.loads(report.example)))
+    if not contracts:
         return report
     # Contracts do not depend on the case, and are asked once.
     asked = check(*drawn_network([4, 3, 2, 1], 5, seed=0))
@@ -177,8 +180,28 @@ def check_functions(
     return replace(report, rows=(*report.rows, *more), links=report.links | asked.links)
 
 
-def _described(layer_dims: list[int], m: int, dtype: str, seed: int) -> str:
-    return f"layers of {', '.join(map(str, layer_dims))} units, {m} examples, {dtype}, seed {seed}."
+def as_python(report: Report, functions: Functions, kind: Kind, **drawn: Value) -> str:
+    """Code that shows what fails: a check of the functions at fault, on a network of `drawn_network`."""
+    tested, at_fault = resolve(functions), report.stood_in or [f.row.function for f in report.findings]
+    own = {name: f for name, f in tested.items() if name in at_fault and not _is_own(name, f)}
+    names = {name: getattr(f, "__name__", name) for name, f in own.items()}
+    names = {name: known if known.isidentifier() else name for name, known in names.items()}
+    modules = {names[name]: getattr(f, "__module__", "__main__") for name, f in own.items()}
+    pairs = [f'    "{name}": {known},' for name, known in names.items()]
+    options = {key: repr(x) for key, x in asdict(kind).items() if x != getattr(Kind(), key)}
+    passed = ", ".join(("functions=functions", *(f"{key}={x}" for key, x in options.items())))
+    return "\n".join([
+        "import sandbox", "from sandbox.network.cases import drawn_network",
+        *(f"from {module} import {known}" for known, module in modules.items() if module != "__main__"),
+        "", f"network = {_drawn_as_python(**drawn)}", "functions = {", *pairs, "}",
+        f"print(sandbox.check_model(*network, {passed}))",
+    ])  # fmt: skip
+
+
+def _drawn_as_python(layer_dims: Sequence[int], m: int, **drawn: Value) -> str:
+    usual = {name: p.default for name, p in inspect.signature(drawn_network).parameters.items()}
+    options = (f"{key}={x!r}" for key, x in drawn.items() if x != usual[key])
+    return f"drawn_network({', '.join((str(list(layer_dims)), str(m), *options))})"
 
 
 # --- what is tested -------------------------------------------------------------------------------
@@ -436,11 +459,14 @@ def _harming(
 ) -> dict[str, ContractRow]:
     """The functions that change what they are given, or keep what they gave, by which alone one of those
     `found` is wrong; and the row that says so."""
-    manners = {
-        name: row for name, rows in judged.rows.items() if name not in (*guilty, *found)
-        for row in rows if isinstance(row, ContractRow) and row.verdict is Verdict.REMARK
-        and not judged.links.following(row).isdisjoint(found)
-    }  # fmt: skip
+    manners: dict[str, ContractRow] = {}
+    for name, rows in judged.rows.items():
+        for row in rows if name not in (*guilty, *found) else ():
+            if isinstance(row, ContractRow) and row.verdict is Verdict.REMARK:
+                manners.setdefault(name, row)
+    after = {name: judged.links.following(row) for name, row in manners.items()}
+    caused = {name for following in after.values() for name in following}
+    manners = {name: row for name, row in manners.items() if name not in caused and after[name] & set(found)}
     if not manners:
         return {}
     without = _with_stand_ins(model, (*guilty, *manners), {})

@@ -13,7 +13,7 @@ from sandbox.network.cases import drawn_network
 from sandbox.network.catalogue import RIGHT, WRONG, Implementation
 from sandbox.network.model_check import check_model
 from sandbox.verifier.report import strictly
-from sandbox.verifier.rows import Matter, Row
+from sandbox.verifier.rows import FAR, Matter, Row
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,11 @@ class SelfTest:
         """The counts."""
         wrong = [o for o in self.outcomes if o.implementation.wrong]
         right = [o for o in self.outcomes if not o.implementation.wrong]
+        manners = sum(o.passed and o.implementation.matter is Matter.MANNER for o in wrong)
         return (
             f"{sum(o.first is not None for o in wrong)} of {len(wrong)} wrong implementations caught, "
             f"{sum(map(bool, wrong))} rightly blamed; {sum(not o for o in right)} false alarms on "
-            f"{len(right)} right ones."
+            f"{len(right)} right ones. Where the check is not strict, {manners} pass that have bad manners alone."
         )
 
     def __rich_console__(self, console: Any, options: Any) -> Any:
@@ -73,7 +74,14 @@ class SelfTest:
         from rich.text import Text
 
         table = Table(box=None, header_style="bold", pad_edge=False, collapse_padding=True)
-        for heading in ("implementation", "verdict", "blamed", "output or contract", "error/sigma"):
+        for heading in (
+            "implementation",
+            "is wrong in",
+            "verdict",
+            "blamed",
+            "output or contract",
+            "error/sigma",
+        ):
             justify: Literal["left", "right"] = "right" if heading == "error/sigma" else "left"
             table.add_column(heading, justify=justify, no_wrap=heading == "blamed")
         for outcome in self.outcomes:
@@ -85,10 +93,11 @@ class SelfTest:
                 blamed += f", NOT {outcome.implementation.replaces}"
             table.add_row(
                 outcome.implementation.name.replace("_", " "),  # which can be wrapped
+                outcome.implementation.matter if wrong else "",
                 Text(verdict, "green" if caught == wrong else "bold red"),
                 Text(blamed, "green" if outcome else "bold red"),
                 first.output if first else "",
-                f"{outcome.z:.3g}",
+                f"{outcome.z:.3g}" if outcome.z <= FAR else "> 1e6",
             )
         yield table
         yield Text(f"\n{self.summary()}", "green" if self else "bold red")

@@ -112,7 +112,7 @@ def _mistakes(function: str, failures: Sequence[Row]) -> Iterator[tuple[Row, ...
         if output in seen or repeated:
             continue
         seen.add(output)
-        rows = sorted(rows, key=lambda row: row.layer or 0)
+        rows = sorted(rows, key=lambda row: (row.layer is None, row.layer))
         mistakes.setdefault(_words(rows[0]), []).extend(rows)
     yield from map(tuple, mistakes.values())
 

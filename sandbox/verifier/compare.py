@@ -113,7 +113,8 @@ def _judged(
         return row(Verdict.NOT_COMPARED, reason)
     whole, entry = _caught(expected, passed)
     if whole > COARSE:
-        finding = f"an error of {whole:.1g} of the whole would have passed, too."
+        beyond = "rounding, or underflow, is larger than the whole of it."
+        finding = f"an error of {whole:.1g} of the whole would have passed, too." if whole < 1 else beyond
         return row(Verdict.COARSE, finding, caught=whole, caught_entry=entry)
     return row(Verdict.PASS, caught=whole, caught_entry=entry)
 

@@ -52,7 +52,7 @@ def check_contracts(
     if any(output.overflow for output in subject.expected.outputs):
         finding = "the numbers overflow in this dtype; ask with smaller ones."
         return [ContractRow(equation.function, Contract.ANY, Verdict.NOT_COMPARED, finding)]
-    rows = []
+    rows: list[ContractRow] = []
     for contract, name, ask in _asked(subject, stacks, right):
         verdict, finding, matter = Verdict.PASS, "", equation.matter
         try:
@@ -62,6 +62,8 @@ def check_contracts(
             matter = Matter.MANNER if broken.worth is Verdict.REMARK else matter
         except (Exception, SystemExit) as error:  # whatever the tested code raises
             verdict, finding = Verdict.FAIL, f"it raised {raised_at(error)}."
+        if verdict is Verdict.REMARK and contract not in _ALWAYS and any(row.finding for row in rows):
+            continue  # the same manner again
         rows.append(ContractRow(equation.function, contract, verdict, finding, name, matter=matter))
         if contract in _ENDS and verdict is Verdict.FAIL:
             break

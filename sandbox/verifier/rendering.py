@@ -149,8 +149,7 @@ def _after(report: Report) -> Iterator[str]:
         yield f"The other functions were judged with the sandbox's own {names}."
     if report.yours:
         yield f"Yours: {', '.join(report.yours)}. The others are the sandbox's own."
-    if report.tested:
-        yield report.tested
+    yield from filter(None, (report.tested, *report.remarks))
     yield from _uncompared(report)
     yield from _passed(report)
 

@@ -31,7 +31,8 @@ class Report:
         rows: inner functions before those that call them, so that the first failure names the culprit.
         kinks: decisions (Z > 0) that rounding may turn, either branch of which is a right answer.
         unknown_primitives: operations of the mirror of which a backward stable algorithm was assumed.
-        example: the first failing inputs of several, or the smallest that were found where inputs were drawn.
+        example: of several cases the failing one that is shown, as code to paste into Python.
+        remarks: on what was read, mended or left out, and how the case was found.
         cases: how many cases were drawn; the rows are those of one with the largest error.
         tested: what was not checked, in words.
         yours: the functions that are the user's, where others of the sandbox's own stand beside them.
@@ -47,6 +48,7 @@ class Report:
     kinks: int = 0
     unknown_primitives: tuple[str, ...] = ()
     example: str = ""
+    remarks: tuple[str, ...] = ()
     cases: int = 1
     tested: str = ""
     yours: tuple[str, ...] = ()
@@ -99,7 +101,8 @@ class Report:
         """Plain data, ready for `json.dumps`: a number that JSON cannot hold is null (NaN: nothing was
         compared) or the string "inf" or "-inf"."""
         as_they_are = (
-            "strict", "kinks", "unknown_primitives", "example", "cases", "tested", "yours", "stood_in"
+            "strict", "kinks", "unknown_primitives", "example", "remarks", "cases", "tested", "yours",
+            "stood_in",
         )  # fmt: skip
         fields = {name: _plain(getattr(self, name)) for name in as_they_are}
         rows = [_row(row) for row in self.rows]
@@ -152,6 +155,7 @@ def merged(reports: Iterable[Report]) -> Report:
         sum(report.kinks for report in reports),
         tuple(sorted({name for report in reports for name in report.unknown_primitives})),
         links=reduce(or_, (report.links for report in reports), Links()),
+        remarks=tuple(dict.fromkeys(remark for report in reports for remark in report.remarks)),
     )
 
 

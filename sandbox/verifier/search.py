@@ -89,13 +89,13 @@ def smallest_failure(
     cases: int | None,
 ) -> Report:  # fmt: skip
     """If all cases pass, the report of one with the largest error, with their number. Else the report of a
-    failing case that is large enough to show the mistake's pattern (small ones have many explanations),
-    with the smallest failing case in words.
+    smallest failing case that is large enough to show the mistake's pattern (smaller ones have many
+    explanations).
 
     Args:
         strategy: a Hypothesis strategy for the cases.
         name: under which Hypothesis keeps failing cases, in its directory .hypothesis.
-        describe: a case in words.
+        describe: a case as text, by which it is known again.
         cases: how many at most; None: `CASES`.
 
     Raises:
@@ -116,17 +116,15 @@ def smallest_failure(
     _draw(strategy, search, search.smaller, name, max_examples=cases)
     if not search.failing:
         return replace(max(search.reports, key=Report.largest_error), cases=len(search.reports))
-    words, smallest = list(search.failing.items())[-1]
+    remarks: tuple[str, ...] = ()
     if search.stopped:
-        words = f"{words.rstrip('.')}. A smaller one may fail too: the search ended after {SHRINKING:g} s."
+        remarks = (f"A smaller case may fail too: the search for one ended after {SHRINKING:g} s.",)
     if max(map(_size, search.failing.values())) < (True, LARGE):
         search.ends = time.monotonic() + SHRINKING
         _draw(strategy, search, search.larger, name, max_examples=FURTHER, database=None)
-    shown = max(search.failing.values(), key=_size)
-    if shown is not smallest:
-        first = smallest.failures()[0]
-        words = f"{words.rstrip('.')}. There {first.output}: {first.finding}"
-    return replace(shown, example=words)
+    # Of those large enough the last one found, which is the smallest.
+    words, shown = max(reversed(search.failing.items()), key=lambda case: _size(case[1]))
+    return replace(shown, example=words, remarks=(*shown.remarks, *remarks))
 
 
 def _draw(

@@ -1,0 +1,191 @@
+"""Claims about what a report says of a network: its verdict, each mistake by itself, a case to paste."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sandbox
+from sandbox import network
+from tests.planted import planted
+
+FILE = """
+import numpy as np
+
+def linear_backward(dZ, cache):
+    A_prev, W, b = cache
+    m = A_prev.shape[1]
+    dW = dZ @ A_prev.T
+    db = np.sum(dZ, axis=1) / m
+    return W.T @ dZ, dW, db
+
+def linear_activation_backward(dA, cache, activation):
+    linear_cache, Z = cache
+    A = 1 / (1 + np.exp(-Z))
+    return linear_backward(dA * (Z > 0) if activation == "relu" else dA * A * (1 - A), linear_cache)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.mark.parametrize("options", [{}, {"cases": 10}, {"cost": "mean_squared_error", "dtype": "float32"}])
+@pytest.mark.usefixtures("little_shrinking")
+def test_the_case_can_be_pasted_into_python_and_shows_the_failure(
+    mine: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = sandbox.check(mine, **options)
+    row = report.findings[0].row
+    monkeypatch.syspath_prepend(mine.parent)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(report.example, {})
+    assert "Gradients WRONG: linear_backward" in printed.getvalue()
+    assert row.finding[:40] in " ".join(printed.getvalue().split())
+
+
+def test_two_mistakes_of_one_function_are_both_put_into_words(mine: Path) -> None:
+    patterns = [(f.row.output, f.row.pattern) for f in sandbox.check(mine).findings]
+    assert [output for output, _ in patterns] == ["dW", "db"]
+    assert "is the 1/m missing?" in patterns[0][1]
+    assert "keepdims" in patterns[1][1]
+
+
+def wrong_twice(AL: Any, Y: Any, caches: Any) -> Any:
+    """Right but for dW1, which is its own mistake; it calls linear_backward through its callees."""
+    grads = network.L_model_backward(AL, Y, caches)
+    return grads | {"dW1": -grads["dW1"]}
+
+
+def test_a_second_mistake_around_a_wrong_function_is_judged_by_itself() -> None:
+    functions = planted("db_not_summed") | {"L_model_backward": wrong_twice}
+    report = sandbox.check(functions)
+    assert [(f.row.function, f.row.output) for f in report.findings] == [
+        ("linear_backward", "db"), ("L_model_backward", "dW1"),
+    ]  # fmt: skip
+    assert "minus the reference" in report.findings[1].row.pattern
+    assert report.stood_in == ("linear_backward", "L_model_backward")
+
+
+def test_a_right_function_around_a_wrong_one_is_never_listed_as_wrong() -> None:
+    functions = {name: f for name, f in network.__dict__.items() if name.endswith("_backward")}
+    report = sandbox.check(functions | planted("dW_without_1_over_m"))
+    assert {row.function for row in report.failures()} == {"linear_backward"}
+    assert "linear_activation_backward" not in report.headline().split(" right: ")[0]
+
+
+def of_another_signature(dZ: Any, cache: Any, weight_decay: float) -> Any:
+    dA_prev, dW, db = network.linear_backward(dZ, cache)
+    return dA_prev, 2 * dW + weight_decay, db
+
+
+def test_the_sandboxs_own_stands_in_for_a_function_of_more_arguments() -> None:
+    def linear_activation_backward(dA: Any, cache: Any, activation: Any) -> Any:
+        dZ = getattr(network, f"{activation}_backward")(dA, cache[1])
+        return bound(dZ, cache[0], weight_decay=0.0)
+
+    def bound(dZ: Any, cache: Any, weight_decay: float) -> Any:
+        return globals()["of_another_signature"](dZ, cache, weight_decay=weight_decay)
+
+    functions = {
+        "linear_backward": of_another_signature, "linear_activation_backward": linear_activation_backward,
+    }  # fmt: skip
+    report = sandbox.check(functions, contracts=False)
+    assert report.findings[0].row.function == "linear_backward"
+
+
+def masks_in_place(dA: Any, cache: Any) -> Any:
+    dA[cache <= 0] = 0
+    return dA
+
+
+def test_a_manner_by_which_another_function_is_wrong_is_the_mistake() -> None:
+    report = sandbox.check({"relu_backward": masks_in_place})
+    (finding,) = report.findings
+    assert (finding.row.function, finding.row.output) == ("relu_backward", "inputs unchanged")
+    assert "By this L_model_backward, layer" in finding.row.finding
+    assert finding.row.matter == "gradient"
+
+
+def updates_in_place(params: Any, grads: Any, learning_rate: Any) -> Any:
+    for key in params:
+        params[key] -= learning_rate * grads[f"d{key}"]
+    return params
+
+
+def test_manners_alone_pass_with_a_remark_and_fail_on_request() -> None:
+    functions = {"update_parameters": updates_in_place}
+    report = sandbox.check(functions)
+    assert report
+    assert {row.output for row in report.manners()} >= {"inputs unchanged"}
+    assert "remark: update_parameters, inputs unchanged" in str(report)
+    strict = sandbox.check(functions, strict=True)
+    assert not strict
+    assert strict.headline() == "Values right: update_parameters. Manners fail."
+    assert not sandbox.check(functions, contracts=False).manners()
+
+
+def overflows(Z: Any) -> Any:
+    return 1 / (1 + np.exp(-Z)), Z
+
+
+def test_a_warning_is_a_manner() -> None:
+    report = sandbox.check({"sigmoid": overflows})
+    assert report
+    assert any("overflow" in row.finding for row in (*report.manners(), *report.notes()))
+
+
+def scaled_in_place(dZ: Any, cache: Any) -> Any:
+    dZ /= dZ.shape[1]
+    A_prev, W, _ = cache
+    return W.T @ dZ * dZ.shape[1], dZ @ A_prev.T, dZ.sum(axis=1, keepdims=True)
+
+
+def test_what_makes_a_second_call_wrong_is_a_wrong_gradient() -> None:
+    report = sandbox.check({"linear_backward": scaled_in_place})
+    assert not report
+    assert "a second call with it gives another result" in report.findings[0].row.finding
+
+
+def test_a_pass_says_what_it_would_have_caught() -> None:
+    own = sandbox.check()
+    rows = [row for row in own.outputs if row.output == "dW" and row.function == "linear_backward"]
+    for row in rows:
+        assert 1e-16 < row.caught < row.caught_entry < 1e-12
+
+    def off_by(d: float) -> sandbox.Report:
+        def wrong(dZ: Any, cache: Any) -> Any:
+            dA_prev, dW, db = network.linear_backward(dZ, cache)
+            return dA_prev, (1 + d) * dW, db
+
+        return sandbox.check({"linear_backward": wrong}, contracts=False)
+
+    worst = max(row.caught for row in rows)
+    assert not off_by(2 * worst)
+    assert "Would have caught an error of" in own.summary()
+    assert own.to_dict()["rows"][0]["caught"] is not None
+
+
+def test_what_rounding_hides_is_too_coarse_to_tell() -> None:
+    options: dict[str, Any] = {
+        "depth": 48,
+        "width": 8,
+        "scheme": "small",
+        "dtype": "float32",
+        "contracts": False,
+    }
+    report = sandbox.check(**options)
+    coarse = [row for row in report.outputs if row.verdict == "too coarse to tell"]
+    assert coarse
+    assert all(row.caught > 1e-2 for row in coarse)
+    assert report
+    assert "too coarse to tell" in str(report)
+    assert not sandbox.check(**options, strict=True)

@@ -66,7 +66,7 @@ class SelfTest:
         return (
             f"{sum(o.first is not None for o in wrong)} of {len(wrong)} wrong implementations caught, "
             f"{sum(map(bool, wrong))} rightly blamed; {sum(not o for o in right)} false alarms on "
-            f"{len(right)} right ones. Where the check is not strict, {manners} pass that have bad manners alone."
+            f"{len(right)} right ones. Where a check is not strict, {manners} pass, with bad manners alone."
         )
 
     def __rich_console__(self, console: Any, options: Any) -> Any:

@@ -122,9 +122,8 @@ def check(
             path, depth=depth, width=width, examples=examples, scheme=scheme, dtype=dtype, seed=seed,
             activation=activation, cost=cost, cases=cases, contracts=contracts, strict=strict,
         )  # fmt: skip
-    parts = report.parts or {report.title: report}
     if as_json:
-        print(json.dumps({title: part.to_dict() for title, part in parts.items()}, indent=1))
+        print(json.dumps(report.to_dict(), indent=1))
     else:
         console = Console()
         console.print(report)

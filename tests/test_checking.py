@@ -230,8 +230,14 @@ def test_the_command_line_names_the_option_that_does_not_apply(
 def test_json_has_the_parts_by_name(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILE.format(factor=2))
     result = CliRunner().invoke(app, ["check", str(tmp_path / "mine.py"), "--json"])
-    assert set(json.loads(result.stdout)) == {"mine.py", "square"}
-    assert set(json.loads(CliRunner().invoke(app, ["check", "--json"]).stdout)) == {"network"}
+    assert set(json.loads(result.stdout)["parts"]) == {"mine.py", "square"}
+    (tmp_path / "broken.py").write_text("1 / 0")
+    data = json.loads(CliRunner().invoke(app, ["check", str(tmp_path), "--json"]).stdout)
+    assert not data["ok"]
+    assert "ZeroDivisionError" in data["errors"][0]
+    own = json.loads(CliRunner().invoke(app, ["check", "--json"]).stdout)
+    assert own["verdict"].startswith("Gradients right: ")
+    assert own["rows"][0]["matter"] == "value"
 
 
 def test_the_door_is_reached_from_the_package() -> None:

@@ -98,15 +98,18 @@ class Report:
         return max((error for error in errors if error == error), default=0.0)
 
     def to_dict(self) -> dict[str, Value]:
-        """Plain data, ready for `json.dumps`: a number that JSON cannot hold is null (NaN: nothing was
-        compared) or the string "inf" or "-inf"."""
+        """Plain data, ready for `json.dumps`; of several things that of each under "parts". A number that
+        JSON cannot hold is null (NaN: nothing was compared) or the string "inf" or "-inf"."""
         as_they_are = (
             "strict", "kinks", "unknown_primitives", "example", "remarks", "cases", "tested", "yours",
             "stood_in",
         )  # fmt: skip
         fields = {name: _plain(getattr(self, name)) for name in as_they_are}
-        rows = [_row(row) for row in self.rows]
-        return {"ok": bool(self), "summary": self.summary(), **fields, "rows": rows}
+        said = {"ok": bool(self), "verdict": self.headline(), "summary": self.summary()}
+        if self.parts or self.errors:
+            parts = {title: part.to_dict() for title, part in self.parts.items()}
+            return said | {"errors": list(self.errors), "parts": parts}
+        return said | fields | {"rows": [_row(row) for row in self.rows]}
 
     def headline(self) -> str:
         """The verdict in a line: are the gradients right, and of which functions?"""

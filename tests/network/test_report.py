@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import sandbox
+from experiments.cli import app
 from sandbox import network
+from sandbox.verifier.terms import TERMS
 from tests.planted import planted
 
 FILE = """
@@ -189,3 +192,23 @@ def test_what_rounding_hides_is_too_coarse_to_tell() -> None:
     assert report
     assert "too coarse to tell" in str(report)
     assert not sandbox.check(**options, strict=True)
+
+
+def test_every_term_is_explained_by_the_command_and_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    for term, meaning in TERMS.items():
+        assert f"- **{term}**: {meaning}" in " ".join(page.split()), term
+        said = CliRunner().invoke(app, ["check", "--explain", term])
+        assert said.exit_code == 0
+        assert " ".join(said.output.split()) == f"{term}: {meaning}"
+    unknown = CliRunner().invoke(app, ["check", "--explain", "epsilon"])
+    assert unknown.exit_code == 2
+    assert "expected one of: sigma, mirror" in unknown.stderr
+
+
+def test_the_command_prints_the_table_of_all_rows_on_request(mine: Path) -> None:
+    short, long = (CliRunner().invoke(app, ["check", str(mine), *more]) for more in ([], ["--all"]))
+    assert short.exit_code == long.exit_code == 1
+    assert "end to end" not in short.output
+    assert "end to end" in long.output
+    assert len(short.output.splitlines()) < 40

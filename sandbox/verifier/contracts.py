@@ -4,6 +4,7 @@ Every call is made on copies, and an exception in the tested code is a finding w
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,7 +18,7 @@ from sandbox.verifier.equation import Equation, dtype_of
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import compare_outputs, measured
 from sandbox.verifier.nested import copied, difference
-from sandbox.verifier.recording import own_warnings, quiet
+from sandbox.verifier.recording import named_argument, own_warnings, quiet
 from sandbox.verifier.rows import Contract, ContractRow, Matter, Verdict
 
 EXAMPLES = 16  # contracts hold or fail on few examples
@@ -62,8 +63,9 @@ def check_contracts(
             matter = Matter.MANNER if broken.worth is Verdict.REMARK else matter
         except (Exception, SystemExit) as error:  # whatever the tested code raises
             verdict, finding = Verdict.FAIL, f"it raised {raised_at(error)}."
-        if verdict is Verdict.REMARK and contract not in _ALWAYS and any(row.finding for row in rows):
-            continue  # the same manner again
+        said = [row.finding for row in rows if row.finding]
+        if finding in said or (verdict is Verdict.REMARK and said and contract not in _ALWAYS):
+            continue  # the same once more
         rows.append(ContractRow(equation.function, contract, verdict, finding, name, matter=matter))
         if contract in _ENDS and verdict is Verdict.FAIL:
             break
@@ -102,6 +104,12 @@ class _Subject:
     def check(self, inputs: Inputs, when: str) -> None:
         self.agree(self.call(inputs), measured(self.equation, inputs), inputs, when)
 
+    def named_output(self, result: Value, where: str) -> str:
+        """A place in the result, by the output's name where the result is a tuple of the outputs alone."""
+        names = self.equation.outputs
+        flat = isinstance(result, tuple | list) and len(result) == len(names)
+        return re.sub(r"^result\[(\d+)\]", lambda i: names[int(i[1])], where) if flat else where
+
     def warning(self, inputs: Inputs) -> str:
         arguments = self.packed(inputs)
         with own_warnings() as caught, np.errstate(all="warn", under="ignore"):
@@ -117,7 +125,7 @@ def _unchanged(s: _Subject) -> None:
     before = copied(arguments)
     arrays = [(x, x.copy()) for x in _arrays(arguments)]
     first = copied(s.run(arguments))
-    if not (where := difference(before, arguments)):
+    if not (where := named_argument(s.function, difference(before, arguments))):
         return
     in_place = any(difference(x, was) for x, was in arrays)
     if in_place and s.equation.matter is Matter.GRADIENT and difference(first, s.run(arguments)):
@@ -153,13 +161,13 @@ def _deterministic(s: _Subject) -> None:
     before = copied(first)
     with contextlib.suppress(Exception):  # which it may refuse: one-hot rows, say, have a sum of 1
         s.call(tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in s.inputs))
-    if where := difference(before, first, "result"):
+    if where := s.named_output(first, difference(before, first, "result")):
         raise _BrokenError(
             f"{where} of one call is changed by the next: is it an array or a dict that is kept and used "
             "again? Make a new one in each call.",
             worth=Verdict.REMARK,
         )
-    if where := difference(before, s.call(s.inputs), "result"):
+    if where := s.named_output(first, difference(before, s.call(s.inputs), "result")):
         raise _BrokenError(
             f"{where} differs between two calls with the same inputs (and another call between them): "
             "is something random, or kept from an earlier call?"

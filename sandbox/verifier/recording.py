@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -135,7 +136,7 @@ class Recorder:
             raise
         finally:
             self._current = call.parent
-            call.mutated = difference(call.arguments, arguments)
+            call.mutated = named_argument(target, difference(call.arguments, arguments))
 
 
 @functools.lru_cache(maxsize=256)
@@ -155,6 +156,18 @@ def _positional(function: Function, args: Inputs, kwargs: dict[str, Value]) -> I
     except (TypeError, ValueError):  # the call will say so; or a function without a signature
         return args
     return (*bound.args, *bound.kwargs.values())
+
+
+def named_argument(function: Function, where: str) -> str:
+    """A place in the arguments, argument[0]['W1'] for instance, by the name that the function has for it."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return where
+    found = re.match(r"argument\[(\d+)\]", where)
+    if not found or int(found[1]) >= len(names):
+        return where
+    return names[int(found[1])] + where[found.end() :]
 
 
 def stand_in(own: Function, theirs: Function) -> Function:

@@ -10,6 +10,7 @@ from sandbox.typing import Value
 from sandbox.verifier.blame import Finding
 from sandbox.verifier.rows import (
     FAR,
+    ContractRow,
     Fault,
     Matter,
     OutputRow,
@@ -52,6 +53,7 @@ _FAULTS = {
     Fault.UNDECIDED: "The forward, differenced numerically, agrees with neither backward nor mirror.",
     Fault.UNASKED: "",
 }
+_BEGINNINGS = ("it", "its", "with", "what", "the", "each", "all", "no")
 _MANNERS = "Manners (no result is wrong by these; --strict, or strict=True, makes them failures):"
 
 
@@ -76,11 +78,10 @@ def _of_matter(report: Report, matter: Matter, what: str) -> Iterator[str]:
     rows = [row for row in report.rows if row.matter is matter and _is_asked(row, report)]
     failures = [row for row in report.failures() if row.matter is matter]
     wrong: dict[str, list[str]] = {}
-    for row in failures:
-        wrong.setdefault(row.function, []).append(of_any_layer(row))
-    excused = {name for finding in report.findings for name in finding.follow}
-    named = [f"{f} ({_listed(dict.fromkeys(of))})" for f, of in wrong.items() if f not in excused]
-    if named:
+    for found in report.findings:
+        if found.row.matter is matter:
+            wrong.setdefault(found.row.function, []).extend(_outputs_of(found))
+    if named := [f"{function} ({_listed(outputs)})" for function, outputs in wrong.items()]:
         yield f"{what} WRONG: {', '.join(named)}."
     for verdict, words in (
         (Verdict.NOT_WRITTEN, "Not written yet"), (Verdict.NOT_JUDGED, f"{what} not judged"),
@@ -91,7 +92,10 @@ def _of_matter(report: Report, matter: Matter, what: str) -> Iterator[str]:
     compared = {
         row.function: row for row in rows if isinstance(row, OutputRow) and row.verdict is Verdict.PASS
     }
-    known = {*wrong, *(row.function for row in rows if row.verdict is Verdict.NOT_WRITTEN)}
+    known = {
+        *(row.function for row in failures),
+        *(row.function for row in rows if row.verdict is Verdict.NOT_WRITTEN),
+    }
     if right := [name for name in compared if name not in known]:
         yield f"{what} right: {_listed(right)}."
 
@@ -130,16 +134,27 @@ def finding(report: Report, i: int) -> Iterator[str]:
     row = found.row
     number = f"{i + 1}. " if len(report.findings) > 1 else ""
     sentences = filter(None, (row.pattern, row.finding, _FAULTS[row.at_fault]))
-    yield f"{number}{_place(found)}: {' '.join(s[0].upper() + s[1:] for s in sentences)}"
+    yield f"{number}{_place(found)}: {' '.join(map(_capitalised, sentences))}"
     if found.follow:
         yield f"Failures in {', '.join(found.follow)} may follow from it: correct this one, check again."
 
 
+def _capitalised(sentence: str) -> str:
+    """But for one that begins with the name of an argument or output."""
+    first, *_ = sentence.split()
+    return sentence[0].upper() + sentence[1:] if first in _BEGINNINGS else sentence
+
+
 def _place(finding: Finding) -> str:
-    outputs = dict.fromkeys(map(of_any_layer, finding.rows))
     layers = _layers(row.layer for row in finding.rows)
     where = f", layer{'s' * (not layers.isdecimal())} {layers}" if layers else ""
-    return f"{finding.row.function}, {_listed(outputs)}{where}"
+    return f"{finding.row.function}, {_listed(_outputs_of(finding))}{where}"
+
+
+def _outputs_of(finding: Finding) -> list[str]:
+    """Those that are wrong by one mistake; of a contract that alone."""
+    rows = [finding.row] if isinstance(finding.row, ContractRow) else finding.rows
+    return list(dict.fromkeys(map(of_any_layer, rows)))
 
 
 def _after(report: Report) -> Iterator[str]:

@@ -119,11 +119,11 @@ def smallest_failure(
     remarks: tuple[str, ...] = ()
     if search.stopped:
         remarks = (f"A smaller case may fail too: the search for one ended after {SHRINKING:g} s.",)
-    if max(map(_size, search.failing.values())) < (True, LARGE):
+    if max(map(_telling, search.failing.values())) < (True, True, LARGE):
         search.ends = time.monotonic() + SHRINKING
         _draw(strategy, search, search.larger, name, max_examples=FURTHER, database=None)
-    # Of those large enough the last one found, which is the smallest.
-    words, shown = max(reversed(search.failing.items()), key=lambda case: _size(case[1]))
+    # Of those that tell as much the last one found, which is the smallest.
+    words, shown = max(reversed(search.failing.items()), key=lambda case: _telling(case[1]))
     return replace(shown, example=words, remarks=(*shown.remarks, *remarks))
 
 
@@ -182,8 +182,9 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}."
 
 
-def _size(report: Report) -> tuple[bool, int]:
-    """First what fails in its values, then by the number of entries up to `LARGE` in each axis."""
-    row = report.failures()[0]
+def _telling(report: Report) -> tuple[bool, bool, int]:
+    """How much a failing case tells: first whether a mistake is recognised, then whether values fail, then by
+    the number of entries up to `LARGE` in each axis."""
+    row = report.findings[0].row
     shape = row.shape if isinstance(row, OutputRow) else ()
-    return isinstance(row, OutputRow), math.prod(min(n, LARGE) for n in shape)
+    return bool(row.pattern), isinstance(row, OutputRow), math.prod(min(n, LARGE) for n in shape)

@@ -1,0 +1,29 @@
+"""Values as Python code that makes them again."""
+
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+from sandbox.typing import Array, Value
+
+_BY_DEFAULT = ("float64", "int64", "bool")  # the dtypes that np.array finds by itself
+
+
+def assignments(named: Iterable[tuple[str, Value]]) -> list[str]:
+    """A line `name = value` for each, or several for an array of several rows."""
+    return [line for name, value in named for line in _assigned(name, value)]
+
+
+def _assigned(name: str, value: Value) -> list[str]:
+    text = _array(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else repr(value)
+    first, *others = text.split("\n")
+    return [f"{name} = {first}", *(f"{' ' * 4}{line.strip()}" for line in others if line.strip())]
+
+
+def _array(x: Array) -> str:
+    dtype = "" if x.dtype.name in _BY_DEFAULT else f', dtype="{x.dtype}"'
+    if not x.size:
+        return f"np.zeros({x.shape}{dtype})"
+    with np.printoptions(threshold=sys.maxsize, floatmode="unique", nanstr="np.nan", infstr="np.inf"):
+        return f"np.array({np.array2string(x, separator=', ', max_line_width=76)}{dtype})"

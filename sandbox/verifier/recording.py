@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import CellType, MethodType
 from typing import TypeAlias
 
 import numpy as np
@@ -26,8 +27,9 @@ from sandbox.typing import Function, Inputs, Value
 from sandbox.verifier.loading import first_line, raised_at
 from sandbox.verifier.nested import copied, difference
 
-Place: TypeAlias = tuple[dict[Value, Value], Value, str]
-"""A namespace, a key in it, and the name of the family's function that is called by it."""
+Place: TypeAlias = tuple[dict[Value, Value] | CellType, Value, str]
+"""A namespace, a key in it, and the name of the family's function that is called by it; or the cell of a
+closure. An object's own namespace need not have the key, which then is that of a method."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,26 @@ class Recorder:
             try:
                 for place in (*self.family.places, *self._places_of_the_tested()):
                     bound.append(place)
-                    _bind(place)
+                    _bind(place, self.tested.get(place[2]))
                 functions = self.family.functions.items()
                 yield {name: functools.partial(self.call, name, f) for name, f in functions}
             finally:
                 _surely(functools.partial(_unbind_all, bound))
 
     def _places_of_the_tested(self) -> Iterator[Place]:
-        """Where the modules of the tested functions hold those of the family: under their names, under
-        others, and in dicts."""
+        """Where the tested functions find those of the family: in their modules, under their names, under
+        others, and in dicts; in what they close over; as methods of one object."""
+        yield from self._places_in_modules()
+        functions = {name: inspect.unwrap(f) for name, f in self.tested.items()}
+        names = {id(f): name for name, f in functions.items()}
+        for name, function in functions.items():
+            for cell in getattr(function, "__closure__", None) or ():
+                if (known := names.get(id(_held(cell, "")))) is not None:
+                    yield cell, "", known
+            if isinstance(function, MethodType) and hasattr(function.__self__, "__dict__"):
+                yield vars(function.__self__), function.__name__, name
+
+    def _places_in_modules(self) -> Iterator[Place]:
         own = [getattr(inspect.unwrap(f), "__globals__", {}) for f in self.tested.values()]
         known = {id(namespace) for namespace, _, _ in self.family.places}
         for module in {id(n): n for n in own if id(n) not in known}.values():
@@ -187,7 +200,7 @@ def stand_in(own: Function, theirs: Function) -> Function:
 
 _recorder: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 _lock = threading.RLock()
-_bound: dict[tuple[int, Value], tuple[Function, int]] = {}
+_bound: dict[tuple[int, Value], tuple[Function | None, int]] = {}
 """By namespace and key: the original, and how many checks have bound it."""
 
 
@@ -204,12 +217,33 @@ unrecorded = _recording(None)
 """Decorates a check: what it does by itself is no call of the tested code of another check that runs it."""
 
 
-def _bind(place: Place) -> None:
+def _held(namespace: dict[Value, Value] | CellType, key: Value) -> Value:
+    """None where there is nothing: in an empty cell, or in an object that has a method of this name."""
+    if not isinstance(namespace, CellType):
+        return namespace.get(key)
+    try:
+        return namespace.cell_contents
+    except ValueError:
+        return None
+
+
+def _hold(namespace: dict[Value, Value] | CellType, key: Value, function: Function | None) -> None:
+    if isinstance(namespace, CellType):
+        namespace.cell_contents = function
+    elif function is None:
+        namespace.pop(key, None)
+    else:
+        namespace[key] = function
+
+
+def _bind(place: Place, method: Function | None) -> None:
     namespace, key, name = place
     with _lock:
-        original, count = _bound.get((id(namespace), key), (namespace[key], 0))
+        original, count = _bound.get((id(namespace), key), (_held(namespace, key), 0))
         _bound[id(namespace), key] = original, count + 1
-        namespace[key] = namespace[key] if count else _dispatcher(name, original)
+        function = original or method
+        if not count and function is not None:
+            _hold(namespace, key, _dispatcher(name, function))
 
 
 def _unbind(place: Place) -> None:
@@ -217,9 +251,10 @@ def _unbind(place: Place) -> None:
     with _lock:
         if (id(namespace), key) in _bound:
             original, count = _bound.pop((id(namespace), key))
-            namespace[key] = namespace[key] if count > 1 else original
             if count > 1:
                 _bound[id(namespace), key] = original, count - 1
+            else:
+                _hold(namespace, key, original)
 
 
 def _surely(undo: Callable[[], None]) -> None:

@@ -85,6 +85,46 @@ def test_a_right_function_around_a_wrong_one_is_never_listed_as_wrong() -> None:
     assert "linear_activation_backward" not in report.headline().split(" right: ")[0]
 
 
+def closures() -> dict[str, Any]:
+    def linear_backward(dZ: Any, cache: Any) -> Any:
+        dA_prev, dW, db = network.linear_backward(dZ, cache)
+        return dA_prev, 2 * dW, db
+
+    def linear_activation_backward(dA: Any, cache: Any, activation: Any) -> Any:
+        return linear_backward(getattr(network, f"{activation}_backward")(dA, cache[1]), cache[0])
+
+    return {"linear_backward": linear_backward, "linear_activation_backward": linear_activation_backward}
+
+
+class Net:
+    def linear_backward(self, dZ: Any, cache: Any) -> Any:
+        dA_prev, dW, db = network.linear_backward(dZ, cache)
+        return dA_prev, 2 * dW, db
+
+    def linear_activation_backward(self, dA: Any, cache: Any, activation: Any) -> Any:
+        return self.linear_backward(getattr(network, f"{activation}_backward")(dA, cache[1]), cache[0])
+
+
+def methods() -> dict[str, Any]:
+    net = Net()
+    names = ("linear_backward", "linear_activation_backward")
+    return {name: getattr(net, name) for name in names}
+
+
+@pytest.mark.parametrize("functions", [closures(), methods()], ids=["closures", "methods"])
+def test_functions_that_close_over_each_other_or_are_methods_are_told_apart(
+    functions: dict[str, Any],
+) -> None:
+    report = sandbox.check(functions)
+    assert [f.row.function for f in report.findings] == ["linear_backward"]
+    assert {row.function for row in report.failures()} == {"linear_backward"}
+    function = functions["linear_activation_backward"]
+    held = (
+        function.__closure__[0].cell_contents if function.__closure__ else function.__self__.linear_backward
+    )
+    assert held == functions["linear_backward"], "as it was before"
+
+
 def of_another_signature(dZ: Any, cache: Any, weight_decay: float) -> Any:
     dA_prev, dW, db = network.linear_backward(dZ, cache)
     return dA_prev, 2 * dW + weight_decay, db

@@ -82,8 +82,26 @@ def compare(
     if not expected.overflow and (finding := _undefined(computed, g, comparable)):
         return incomparable(finding, pattern=_NOT_FINITE)
     same = type(given) in (float, int) or computed.dtype == dtype
+    errors = _errors(computed, expected, comparable)
+    row = partial(
+        row, sigma_error=errors.sigma_error, tensor_error=errors.tensor_error,
+        relative_error=errors.relative_error, overflowed=errors.overflowed,
+    )  # fmt: skip
     other_dtype = "" if same else f"its dtype is {computed.dtype}, expected {dtype}"
-    return _judged(row, computed, expected, _errors(computed, expected, comparable), other_dtype, explain)
+    if other_dtype and _rounded_only(row(Verdict.PASS), computed.dtype, dtype):
+        right = row(Verdict.PASS).values_right
+        return row(Verdict.FAIL, f"{other_dtype}{'' if right else '; to that precision it is right'}.")
+    return _judged(row, computed, expected, errors, other_dtype, explain)
+
+
+def _rounded_only(passed: OutputRow, given: Dtype, due: Dtype) -> bool:
+    """Whether what is wrong beside the dtype is the rounding to it: to first order sigma goes as the unit
+    roundoff does."""
+    if given.kind != "f":
+        return False
+    coarser = float(np.finfo(given).eps) / float(np.finfo(due).eps)
+    entries, tensor = passed.threshold * coarser, passed.tensor_threshold * coarser
+    return passed.sigma_error <= entries and passed.tensor_error <= tensor
 
 
 def _judged(
@@ -91,10 +109,6 @@ def _judged(
     explain: Explain,
 ) -> OutputRow:  # fmt: skip
     """Values first, then the dtype, then whether anything was compared at all."""
-    row = partial(
-        row, sigma_error=errors.sigma_error, tensor_error=errors.tensor_error,
-        relative_error=errors.relative_error, overflowed=errors.overflowed,
-    )  # fmt: skip
     passed = row(Verdict.PASS)
     if not passed.values_right:
         worst, explained = _worst(computed, expected.reference, errors.z), explain(computed, expected)
@@ -138,10 +152,18 @@ def _caught(expected: Measured, passed: OutputRow) -> tuple[float, float]:
 def _further_off(z: Array, limit: float, first: Entry) -> str:
     count = int(np.count_nonzero(z > limit))
     entries = f"{z.size} {'entry' if z.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
+    computed, reference = told_apart(first.computed, first.reference)
     return (
         f"{count or 'no'} of {entries} further off than rounding explains; entry {first.index} is "
-        f"{first.computed:.6g}, expected {first.reference:.6g}, {first.z:.3g} sigma off"
+        f"{computed}, expected {reference}, {first.z:.3g} sigma off"
     )
+
+
+def told_apart(computed: float, reference: float) -> tuple[str, str]:
+    """Both numbers to 6 digits, or to as many as it takes to see that they differ."""
+    forms = (".6g", *(f"#.{digits}g" for digits in range(7, 18)))
+    shown = ((format(computed, form), format(reference, form)) for form in forms)
+    return next((pair for pair in shown if pair[0] != pair[1]), (repr(computed), repr(reference)))
 
 
 def _comparable(computed: Array, expected: Measured) -> Array:

@@ -38,6 +38,18 @@ class _Mismatch:
     dtype: Dtype
     inputs: Mapping[str, Array | int]
 
+    @property
+    def eps(self) -> float:
+        """Of whole numbers and booleans, which are exact, that of double precision."""
+        return float(np.finfo(self.dtype if self.dtype.kind == "f" else np.float64).eps)
+
+    @property
+    def rounding(self) -> float:
+        """What rounding may do to a number of this output's size, relative to it."""
+        size = _magnitude(self.g)
+        relative = _magnitude(self.tight) / size if size else 0.0
+        return _SLACK * relative + 256 * self.eps
+
     def right(self, a: Array) -> bool:
         return a.shape == self.g.shape and bool(np.all(np.abs(a - self.g) <= self.near))
 
@@ -77,11 +89,14 @@ def pattern(
 
 
 def _candidate(x: _Mismatch, candidates: Candidates) -> str:
+    """Explained by what gives the output to rounding, and is far closer to it than the reference is."""
     for text, candidate in candidates():
         y = np.asarray(candidate, dtype=np.float64)
-        close = x.precision * max(_magnitude(y), np.finfo(float).tiny)
-        different = y.shape != x.g.shape or np.any(np.abs(y - x.g) > close)
-        if y.shape == x.c.shape and different and np.all(np.abs(x.c - y) <= close):
+        if y.shape != x.c.shape or not np.isfinite(y).all():
+            continue
+        off = _magnitude(x.c - y)
+        close = off <= min(x.precision, x.rounding) * max(_magnitude(y), np.finfo(float).tiny)
+        if close and (y.shape != x.g.shape or off < 1e-3 * _magnitude(x.c - x.g)):
             return text
     return ""
 
@@ -149,8 +164,17 @@ def _proportions(x: _Mismatch) -> str:
     """computed = r times reference, with the same r everywhere."""
     if x.c.shape != x.g.shape or not np.any(x.g):
         return ""
+    if np.linalg.norm(x.g) <= np.linalg.norm(x.tight) / 2:
+        return (
+            "The reference is 0 but for rounding: do the terms of this gradient cancel, and is one left out?"
+        )
     if not np.any(x.c):
-        return "All entries are 0: was the gradient never written?"
+        return "All entries are 0: is it never written, or does all of it cancel?"
+    if _magnitude(x.c) <= 64 * x.eps * _magnitude(x.g):
+        return (
+            f"It is 0 but for rounding, at most {_magnitude(x.c):.1g}: does a sum cancel, of deviations from "
+            "their own mean or of 1 minus the sum of a softmax?"
+        )
     r = _ratio(x)
     if r == 0 or abs(r - 1) < 1e-3:
         return ""
@@ -158,7 +182,20 @@ def _proportions(x: _Mismatch) -> str:
         return "It is exactly minus the reference: a sign is wrong."
     sign = " and the sign is wrong" if r < 0 else ""
     known = _known_factors(x.inputs, sign)
-    return next((text for factor, text in known if abs(abs(r) - factor) < 1e-3 * factor), "")
+    return next((text for factor, text in known if abs(abs(r) - factor) < 1e-3 * factor), "") or (
+        _other_size(abs(r), x, sign)
+    )
+
+
+def _other_size(r: float, x: _Mismatch, sign: str) -> str:
+    """r is one number that factors are made of over another."""
+    for (p, due), (q, taken) in product(_sizes(x.inputs).items(), repeat=2):
+        if p != q and abs(r - p / q) <= x.rounding * r:
+            return (
+                f"It is exactly {p} / {q} times the reference in all entries{sign}: is it divided by "
+                f"{taken} = {q} where {due} = {p} is due?"
+            )
+    return ""
 
 
 def _ratio(x: _Mismatch) -> float:
@@ -186,6 +223,8 @@ def _sizes(inputs: Mapping[str, Array | int]) -> dict[int, str]:
         for axis, n in enumerate(np.shape(value)):
             if n > 2:
                 sizes.setdefault(n, f"{name}.shape[{axis}]")
+    for name, value in inputs.items():
+        sizes.setdefault(np.size(value), f"{name}.size")
     return {k: what for k, what in sizes.items() if k > 1}
 
 
@@ -212,20 +251,95 @@ def _added_input(x: _Mismatch) -> str:
         added = np.broadcast_to(given, x.c.shape)
         k = float(np.vdot(difference, added) / np.vdot(added, added))
         if np.any(np.abs(k * added) > 10 * x.near) and np.all(np.abs(difference - k * added) <= x.near):
-            left_out = f"It is the reference without {name}: is {name} left out?"
-            return left_out if abs(k + 1) < 1e-3 else f"It is the reference plus {k:.6g} times {name}."
+            if abs(abs(k) - 1) >= 1e-3:
+                return f"It is the reference plus {k:.6g} times {name}."
+            if k < 0:
+                return f"It is the reference without {name}: is {name} left out?"
+            return f"It is the reference plus {name}: is {name} added once more than is due?"
     return ""
 
 
-def _in_single_precision(x: _Mismatch) -> str:
-    """float64 that is right to single precision only."""
-    error = float(np.max(np.abs(x.c - x.g)))
-    if x.dtype.itemsize == 8 and 2e-9 * _magnitude(x.g) < error < 1e-6 * _magnitude(x.g):
+def _along_an_axis(x: _Mismatch) -> str:
+    """computed - reference is constant along an axis, or a constant and a multiple of an input: the terms by
+    which a mean and a variance enter a gradient."""
+    difference = x.c - x.g
+    if not np.any(np.abs(difference) > 10 * x.near):
+        return ""
+    for axis in (i for i, n in enumerate(x.c.shape) if n > 2):
+        if np.all(np.abs(difference - difference.mean(axis, keepdims=True)) <= x.near):
+            return (
+                f"It differs from the reference by a number that is the same along axis {axis}: is a mean or "
+                "a sum over that axis left out, or the gradient through one?"
+            )
+        for name, given in x.floats():
+            if given.shape == x.c.shape and x.c.shape[axis] > 3 and _is_affine(difference, given, axis, x):
+                return (
+                    f"It differs from the reference, along axis {axis}, by a number and a multiple of "
+                    f"{name}: is the gradient through the mean or the variance over that axis left out?"
+                )
+    return ""
+
+
+def _is_affine(difference: Array, given: Array, axis: int, x: _Mismatch) -> bool:
+    """difference = a + b given, with an a and a b for each place beside the axis."""
+    centred, of_given = (d - d.mean(axis, keepdims=True) for d in (difference, given.astype(np.float64)))
+    squares = np.sum(of_given**2, axis=axis, keepdims=True)
+    slope = np.sum(centred * of_given, axis=axis, keepdims=True) / np.where(squares > 0, squares, 1.0)
+    return bool(np.all(np.abs(centred - slope * of_given) <= x.near))
+
+
+def _small_number_added(x: _Mismatch) -> str:
+    """The error is k / q, or k / q of the reference, with q an input or its variance: what an epsilon does to
+    first order."""
+    error = x.c - x.g
+    if not np.any(error) or np.any(np.abs(error) > 0.02 * _magnitude(x.g)):
+        return ""
+    for name, q in _arguments(x):
+        for whose, scale in (("", 1.0 / q), (" of itself", x.g / q)):
+            if k := _proportional(error, scale, x):
+                return (
+                    f"It is off by {k:.1g} / {name}{whose}: is a small number (an epsilon) added to {name}, "
+                    "in a logarithm, a root or a denominator?"
+                )
+    return ""
+
+
+def _arguments(x: _Mismatch) -> Iterator[tuple[str, Array]]:
+    """What may be in a logarithm, a root or a denominator, as far as it is not 0 and varies."""
+    for name, given in x.floats():
+        wide = given.astype(np.float64)
+        named = {name: wide, f"(1 - {name})": 1 - wide, f"{name}^2": wide**2}
+        named |= {
+            f"the variance of {name} along axis {i}": wide.var(i, keepdims=True) for i in range(wide.ndim)
+        }
+        for words, q in named.items():
+            fits = q.ndim == x.c.ndim and all(n in (1, k) for n, k in zip(q.shape, x.c.shape, strict=True))
+            if fits and q.size > 2 and _magnitude(q) > 2 * float(np.min(np.abs(q))) > 0:
+                yield words, np.broadcast_to(q, x.c.shape)
+
+
+def _proportional(error: Array, scale: Array, x: _Mismatch) -> float:
+    """|k| with error = k scale, to the first order in k and but for rounding; 0 for none."""
+    sure = (np.abs(error) > 50 * x.tight) & (scale != 0)
+    if np.count_nonzero(sure) < 3:
+        return 0.0
+    k = float(np.median(error[sure] / scale[sure]))
+    fits = np.abs(error - k * scale) <= 0.02 * np.abs(k * scale) + x.tight
+    return abs(k) if np.all(fits) else 0.0
+
+
+def _in_less_precision(x: _Mismatch) -> str:
+    """Most entries agree to some digits."""
+    error, size = float(np.max(np.abs(x.c - x.g))), _magnitude(x.g)
+    if 2 * np.count_nonzero(np.abs(x.c - x.g) > x.tight) < x.c.size or not 0 < error < 1e-4 * size:
+        return ""
+    if x.dtype.itemsize == 8 and 2e-9 * size < error < 1e-6 * size:
         return (
             "It agrees to 6 to 9 digits only: is something computed in float32, or rounded, or is a small "
             "number (an epsilon) added?"
         )
-    return ""
+    digits = int(-np.log10(error / size))
+    return f"It agrees to {digits} digits: is a small number (an epsilon) added, or a small term left out?"
 
 
 def _location(x: _Mismatch) -> str:
@@ -242,6 +356,8 @@ def _location(x: _Mismatch) -> str:
         return "The wrong entries are those where the reference is exactly 0: is a mask missing or wrong?"
     if zero:
         return "The wrong entries are 0: a mask, a clip or an unwritten entry?"
+    if np.all(np.abs(x.c[wrong] + x.g[wrong]) <= x.near[wrong]):
+        return f"{len(where)} of {x.c.size} entries have the wrong sign, the others are right."
     sizes = np.unique(np.abs(x.c[wrong]))
     if len(where) > 1 and len(sizes) == 1 and np.all(np.abs(x.g[wrong]) > sizes[0]):
         return f"The wrong entries are all {sizes[0]:g} in magnitude: is it clipped?"
@@ -249,7 +365,9 @@ def _location(x: _Mismatch) -> str:
 
 
 _OF_ANY_SHAPE = (_wrong_axis, _transposed, _reshaped, _not_summed, _proportions)
-_OF_THE_SAME_SHAPE = (_added_input, _other_factor, _in_single_precision, _location)
+_OF_THE_SAME_SHAPE = (
+    _added_input, _other_factor, _small_number_added, _along_an_axis, _in_less_precision, _location,
+)  # fmt: skip
 
 
 def _close(a: Array, b: Array) -> bool:

@@ -15,6 +15,7 @@ from sandbox.typing import Array, Dtype, Function, Inputs, Value
 from sandbox.verifier.rows import Matter, Verdict
 
 Mistakes = Callable[..., Iterator[tuple[str, Inputs]]]
+Answers = Callable[..., Iterator[tuple[str, Mapping[str, Value]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class Equation:
         may_alias: the outputs that may be inputs themselves, as what a cache holds.
         aliased: what it is worth if another output shares memory with an input.
         mistakes: (explanation, inputs) with which the reference gives what a mistake gives.
+        answers: (explanation, what a mistake gives, by the outputs' names), where there are no such inputs.
         forward: of a backward, the equation that it differentiates, by its inputs after the cotangents.
         factors: of a backward, the factor of each output by convention (1/m in dW), from the inputs.
         differentiated: of a backward, for each output which of the forward's inputs it is the derivative by
@@ -53,6 +55,7 @@ class Equation:
     may_alias: tuple[str, ...] = ()
     aliased: Verdict = Verdict.REMARK
     mistakes: Mistakes = lambda *inputs: iter(())
+    answers: Answers = lambda *inputs: iter(())
     forward: Equation | None = None
     factors: Mapping[int, Callable[..., float]] = field(default_factory=dict)
     differentiated: tuple[int, ...] = ()

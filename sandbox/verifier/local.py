@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from sandbox.noise import Measured, Noise, measure
+from sandbox.noise import K, Measured, Noise, measure
 from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.compare import Explanation, compare, threshold
 from sandbox.verifier.diagnose import pattern
@@ -63,9 +63,21 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     The same function is often asked for at the same inputs (a layer, alone and as a part of the network):
     the last few answers are kept.
     """
+    return _evaluated(equation, inputs, K)
+
+
+def references(equation: Equation, inputs: Inputs) -> tuple[Array, ...]:
+    """The reference of every output, without its noise, which takes most of the time."""
+    return tuple(output.reference for output in _evaluated(equation, inputs, samples=1).outputs)
+
+
+def _evaluated(equation: Equation, inputs: Inputs, samples: int) -> Noise:
     arrays, dtype = broadcast(equation, inputs), dtype_of(inputs)
-    key = (equation.reference, str(dtype), tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays))
-    noise = _answers.get(key, lambda: measure(equation.reference, *arrays, dtype=dtype))
+    given = tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays)
+    noise = _answers.get(
+        (equation.reference, str(dtype), samples, given),
+        lambda: measure(equation.reference, *arrays, dtype=dtype, samples=samples),
+    )
     if equation.picks is not None:
         return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
     return noise
@@ -119,15 +131,56 @@ def _in_shape(equation: Equation, name: str, output: Value, expected: Measured) 
     return output
 
 
-def _candidates(equation: Equation, inputs: Inputs, k: int) -> Iterator[tuple[str, Array]]:
-    right = measured(equation, inputs).outputs
-    for i, name in enumerate(equation.outputs):
-        cached = not {name, equation.outputs[k]}.isdisjoint(equation.may_alias)
-        asked = "is the other cached, or changed in place?" if cached else "are two outputs swapped?"
+def _candidates(equation: Equation, inputs: Inputs, k: int) -> Iterator[tuple[str, Value]]:
+    name, right = equation.outputs[k], measured(equation, inputs).outputs
+    for text, answers in equation.answers(*inputs):
+        if name in answers:
+            yield text, answers[name]
+    for i, other in enumerate(equation.outputs):
+        cached = not {name, other}.isdisjoint(equation.may_alias)
+        asked = "is the other cached, or changed in place?" if cached else "is one returned for the other?"
         if i != k:
-            yield f"It is what {name} should be: {asked}", right[i].reference
-    for text, wrong in equation.mistakes(*inputs):
-        yield text, measured(equation, wrong).outputs[k].reference
+            yield f"It is what {other} should be: {asked}", right[i].reference
+    for text, wrong in (*equation.mistakes(*inputs), *_mistakes_of_any(equation, inputs)):
+        yield text, references(equation, wrong)[k]
+    if (diagonal := _diagonal(equation, inputs, k)) is not None:
+        yield _DIAGONAL, diagonal
+
+
+_FEW = 16  # entries, for each of which the reference is asked
+_DIAGONAL = (
+    "It is what comes out if each output is differentiated by the input at its own place alone: does an "
+    "input move the other outputs too, as in a softmax?"
+)
+
+
+def _diagonal(equation: Equation, inputs: Inputs, k: int) -> Array | None:
+    """dout times the diagonal of the Jacobian, of an operation of few entries that keeps the shape."""
+    dout = np.asarray(inputs[0])
+    if equation.axes or equation.cotangents != 1 or not 1 < dout.size <= _FEW:
+        return None
+    if np.shape(inputs[1 + equation.differentiated[k]]) != dout.shape:
+        return None
+    found = np.zeros(dout.shape)
+    for i in np.ndindex(dout.shape):
+        one = np.zeros_like(dout)
+        one[i] = 1
+        found[i] = references(equation, (one, *inputs[1:]))[k][i]
+    return np.asarray(found * dout)
+
+
+def _mistakes_of_any(equation: Equation, inputs: Inputs) -> Iterator[tuple[str, Inputs]]:
+    """As the mistakes of an equation: a cotangent that is left out, a matrix that is not transposed."""
+    count = equation.cotangents
+    if count:
+        ones, names = tuple(map(np.ones_like, inputs[:count])), " and ".join(equation.inputs[:count])
+        words = f"It is what comes out with 1 in place of {names}: is {names} left out?"
+        yield words, (*ones, *inputs[count:])
+    for i, (name, x) in enumerate(zip(equation.inputs, inputs, strict=True)):
+        shape = np.shape(x)
+        if i >= count and len(shape) > 1 and shape[-1] == shape[-2] > 1:
+            words = f"It is what comes out with {name} transposed: is it transposed where it should not be, "
+            yield words + "or not where it should?", (*inputs[:i], np.swapaxes(x, -1, -2), *inputs[i + 1 :])
 
 
 def check_local(

@@ -15,7 +15,7 @@ from sandbox import network
 from sandbox.network import mirror, passes
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.costs import COSTS
-from sandbox.network.mistakes import OF_ACTIVATION, dropped_examples
+from sandbox.network.mistakes import dropped_examples, of_activation, of_cost, of_linear_cache, of_values
 from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.recording import Family, Place
@@ -110,16 +110,17 @@ LAYER_FORWARD = _of_each(lambda name, g: Equation(
     "linear_activation_forward", partial(mirror.linear_activation_forward, g=g), _LAYER,
     ("A", "cache A_prev", "cache W", "cache b", "cache Z"), axes=_LAYER_AXES,
     pack=lambda A_prev, W, b: (A_prev, W, b, name), unpack=_with_activation_cache,
-    may_alias=("cache A_prev", "cache W", "cache b", "cache Z"),
+    may_alias=("cache A_prev", "cache W", "cache b", "cache Z"), answers=of_values(name),
 ))  # fmt: skip
 LINEAR_FORWARD = Equation(  # evaluated with the layer, of which it is a part at the same inputs
     "linear_forward", LAYER_FORWARD["relu"].reference, ("A", "W", "b"),
     ("Z", "cache A", "cache W", "cache b"), unpack=_with_linear_cache, axes=_LAYER_AXES, picks=(4, 1, 2, 3),
-    may_alias=("cache A", "cache W", "cache b"),
+    may_alias=("cache A", "cache W", "cache b"), answers=of_linear_cache,
 )  # fmt: skip
 ACTIVATION_FORWARD = _of_each(lambda name, g: Equation(
     name, lambda Z: (g(Z), Z), ("Z",), ("A", "cache Z"), axes=("nm",),
     unpack=lambda result: _tuple_of(result, "(A, cache)"), may_alias=("cache Z",), elsewhere=_OF_Z,
+    answers=of_values(name),
 ))  # fmt: skip
 LINEAR_BACKWARD = Equation(
     "linear_backward", mirror.linear_backward, ("dZ", *_LAYER), ("dA_prev", "dW", "db"),
@@ -130,18 +131,18 @@ LINEAR_BACKWARD = Equation(
 )  # fmt: skip
 ACTIVATION_BACKWARD = _of_each(lambda name, g: Equation(
     f"{name}_backward", partial(mirror.activation_backward, g=g), ("dA", "Z"), ("dZ",), cotangents=1,
-    axes=("nm", "nm"), mistakes=OF_ACTIVATION.get(name, dropped_examples), forward=ACTIVATION_FORWARD[name],
+    axes=("nm", "nm"), mistakes=of_activation(name), forward=ACTIVATION_FORWARD[name],
     differentiated=(0,), elsewhere=_OF_Z,
 ))  # fmt: skip
 LAYER_BACKWARD = _of_each(lambda name, g: Equation(
     "linear_activation_backward", partial(mirror.linear_activation_backward, g=g), ("dA", *_LAYER, "Z"),
     ("dA_prev", "dW", "db"), pack=lambda dA, A_prev, W, b, Z: (dA, ((A_prev, W, b), Z), name),
     unpack=LINEAR_BACKWARD.unpack, cotangents=1, axes=("nm", *_LAYER_AXES, "nm"),
-    mistakes=OF_ACTIVATION.get(name, dropped_examples), elsewhere=_OF_Z,
+    mistakes=of_activation(name), elsewhere=_OF_Z,
 ))  # fmt: skip
 COST = {name: Equation(
     "compute_cost", getattr(mirror, name), ("AL", "Y"), ("cost",), axes=("1m", "1m"),
-    elsewhere={SATURATED: _saturated},
+    elsewhere={SATURATED: _saturated}, answers=of_cost(name),
 ) for name in COSTS}  # fmt: skip
 
 

@@ -38,7 +38,15 @@ from sandbox.network.cases import (
 from sandbox.network.costs import COSTS
 from sandbox.network.functions import FUNCTIONS, LAYER_BACKWARD, LINEAR_BACKWARD, NETWORK, equation_of
 from sandbox.network.model_equations import RATE, Kind, backward_equation, update_equation, update_inputs
-from sandbox.network.wiring import KEYS, Model, backward_rows, forward_rows, number_layers, with_own_keys
+from sandbox.network.wiring import (
+    KEYS,
+    Model,
+    backward_rows,
+    forward_rows,
+    number_layers,
+    repeated_cache,
+    with_own_keys,
+)
 from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache, Value
 from sandbox.verifier.blame import Links, culprits, exceptions, harmful, links, mutations, ordered
 from sandbox.verifier.contracts import check_contracts
@@ -532,7 +540,7 @@ def _misfit(call: Call) -> str:
     try:
         FUNCTIONS[call.function](*copied(call.arguments), **call.options)
     except Exception as error:  # of any kind, for arguments of any kind
-        return raised_at(error).rstrip(".")
+        return raised_at(error).rstrip(".") + repeated_cache(call)
     return ""
 
 

@@ -20,7 +20,7 @@ from sandbox.network.functions import (
     NETWORK,
     equation_of,
 )
-from sandbox.network.mistakes import WORDS, of_output
+from sandbox.network.mistakes import WORDS, of_missing_keys, of_output
 from sandbox.network.model_equations import (
     Kind,
     as_gradients,
@@ -33,7 +33,7 @@ from sandbox.noise import Noise
 from sandbox.typing import Array, Cache, Function, Inputs, Parameters, Value
 from sandbox.verifier.compare import Explanation
 from sandbox.verifier.equation import Equation
-from sandbox.verifier.local import compare_outputs, measured
+from sandbox.verifier.local import compare_outputs, measured, references
 from sandbox.verifier.nested import difference
 from sandbox.verifier.oracle import who_is_wrong
 from sandbox.verifier.recording import Call, Recorder
@@ -107,6 +107,24 @@ def number_layers(whole: Call, model: Model) -> None:
             _number(call, _layer_of(call, model, turn))
         else:
             _number(call, model.L if call.function == "sigmoid" else min(turn, model.L))
+    if whole.function == "L_model_backward":
+        _number_by_turns(whole.children)
+
+
+def _number_by_turns(calls: Sequence[Call]) -> None:
+    """Where a cache was handed out twice, the layer is told by the turn, and not by the cache."""
+    for function in {call.function for call in calls if repeated_cache(call)}:
+        alike = [call for call in calls if call.function == function]
+        for turn, call in enumerate(alike):
+            _number(call, max((alike[0].layer or 1) - turn, 1))
+
+
+def repeated_cache(call: Call) -> str:
+    """What is wrong, in words, if the cache of this call is that of the one before; else ""."""
+    earlier = [c for c in call.parent.children if c.function == call.function] if call.parent else []
+    i = earlier.index(call) if call in earlier else 0
+    same = i and len(call.arguments) > 1 and not difference(earlier[i - 1].arguments[1], call.arguments[1])
+    return " (it is the same cache as in the call before: does each layer take its own?)" if same else ""
 
 
 def _number(call: Call, layer: int | None) -> None:
@@ -181,10 +199,11 @@ def _malformed(equation: Equation, scope: Scope, error: Exception) -> OutputRow:
     )  # fmt: skip
 
 
-def _missing(scope: Scope, layer: int, key: str, also: str = "") -> OutputRow:
+def _missing(scope: Scope, layer: int, key: str, also: str = "", pattern: str = "") -> OutputRow:
     finding = f"the dict of gradients has no '{key}'{also}."
     return OutputRow(
-        "L_model_backward", scope, layer, key, Verdict.FAIL, finding, Cause.MISSING, matter=Matter.GRADIENT
+        "L_model_backward", scope, layer, key, Verdict.FAIL, finding, Cause.MISSING, pattern=pattern,
+        matter=Matter.GRADIENT,
     )
 
 
@@ -319,12 +338,13 @@ class _Layer:
         )  # fmt: skip
         for key in keys:
             if key not in grads and key != "dA0":
-                yield _missing(Scope.WIRING, self.l, key, f"; it has {', '.join(map(str, grads))}")
+                also = f"; it has {', '.join(map(str, grads))}"
+                yield _missing(Scope.WIRING, self.l, key, also, of_missing_keys(self.model.L, grads))
 
     def candidates(self, i: int) -> Candidates:
         """What may have been handed on in place of the right thing, for output i."""
         for text, equation, inputs in self._wrong_inputs():
-            yield text, measured(equation, inputs).outputs[i].reference
+            yield text, references(equation, inputs)[i]
         yield from _other_keys(self.model, gradient_keys(self.l)[i])
         for child in _layers_seen(self.call):
             if child.layer != self.l:
@@ -343,7 +363,10 @@ class _Layer:
         *linear_cache, Z = others
         activation = self.model.kind.activation
         mask = "the ReLU mask" if activation == "relu" else "the Z"
-        for l, (_, other) in enumerate(self.model.caches, start=1):
+        for l, (linear, other) in enumerate(self.model.caches, start=1):
+            if l != self.l and [x.shape for x in (*linear, other)] == [x.shape for x in others]:
+                text = f"It is what comes out with the cache of layer {l} in place of that of layer {self.l}."
+                yield text, self.equation, (dA, *linear, other)
             if l != self.l and other.shape == Z.shape:
                 text = f"It is what comes out with {mask} of layer {l} in place of that of layer {self.l}."
                 yield text, self.equation, (dA, *linear_cache, other)

@@ -149,6 +149,13 @@ def _caught(expected: Measured, passed: OutputRow) -> tuple[float, float]:
     return whole, float(np.median(each))
 
 
+def wrong_by(computed: Array, expected: Measured) -> Array:
+    """computed - reference in the entries that are further off than rounding explains, 0 in the others."""
+    g = expected.reference
+    errors = _errors(computed, expected, _comparable(computed, expected))
+    return np.where(errors.z > threshold(g.size), computed.astype(np.float64) - g, 0.0)
+
+
 def _further_off(z: Array, limit: float, first: Entry) -> str:
     count = int(np.count_nonzero(z > limit))
     entries = f"{z.size} {'entry' if z.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"

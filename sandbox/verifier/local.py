@@ -11,9 +11,10 @@ import numpy as np
 
 from sandbox.noise import K, Measured, Noise, measure
 from sandbox.typing import Array, Function, Inputs, Value
-from sandbox.verifier.compare import Explanation, compare, threshold
+from sandbox.verifier.compare import Explanation, compare, threshold, wrong_by
 from sandbox.verifier.diagnose import pattern
 from sandbox.verifier.equation import Equation, broadcast, dtype_of
+from sandbox.verifier.kinks import at_a_jump
 from sandbox.verifier.oracle import who_is_wrong
 from sandbox.verifier.rows import Cause, Fault, OutputRow, Scope, Verdict
 
@@ -108,11 +109,10 @@ def compare_outputs(
 
     def explain(k: int, computed: Array, expected: Measured) -> Explanation:
         judged = judge(k, computed) if computed.shape == expected.reference.shape else Explanation()
-        if judged.pattern:
-            return judged
         limit, named = threshold(expected.reference.size), equation.named(inputs)
         of_k = partial(candidates or partial(_candidates, equation, inputs), k)
-        return replace(judged, pattern=pattern(computed, expected, limit, named, of_k))
+        mistake = pattern(computed, expected, limit, named, of_k)
+        return replace(judged, pattern=" ".join(filter(None, (judged.pattern, mistake))))
 
     return [
         compare(
@@ -201,42 +201,15 @@ def check_local(
     def judge(k: int, computed: Array) -> Explanation:
         if forward is None or primal is None:
             return Explanation(at_fault=at_fault)
-        if not equation.axes and _jumps_where_wrong(equation, inputs, k, computed):
-            return Explanation(_JUMP)
+        expected = noise.outputs[k]
+        error = wrong_by(computed, expected)
+        if not equation.axes and (jump := at_a_jump(equation, inputs, k, error, expected)):
+            return Explanation(jump)  # where a numerical derivative is neither
         wrong = who_is_wrong(
             equation, lambda *x: primal.unpack(forward(*primal.pack(*x))), inputs, k, computed,
-            noise.outputs[k].reference,
+            expected.reference,
         )  # fmt: skip
         return Explanation(at_fault=wrong)
 
     rows = compare_outputs(equation, result, noise, inputs, layer=layer, judge=judge)
     return Compared(tuple(rows), noise.kinks, noise.unknown)
-
-
-_JUMP = (
-    "The wrong entries are those where the mirror's gradient jumps: at a kink (abs at 0) or a tie (of a "
-    "maximum) of these very inputs. If yours is right there too, write the mirror with the same choice, or "
-    "give inputs without ties."
-)
-
-
-def _jumps_where_wrong(equation: Equation, inputs: Inputs, k: int, computed: Array) -> bool:
-    """Whether the reference is another one at inputs that differ by next to nothing, in all entries that
-    are wrong."""
-    rng = np.random.default_rng(0)
-    expected = measured(equation, inputs).outputs[k]
-    error = np.abs(computed.astype(np.float64) - expected.reference)
-    wrong = error > 100 * expected.sigma
-    jumps = np.zeros(wrong.shape, bool)
-    count = equation.cotangents
-    for _ in range(4):
-        near = (*inputs[:count], *(_near(x, rng) for x in inputs[count:]))
-        moved = np.abs(measured(equation, near).outputs[k].reference - expected.reference)
-        jumps |= moved > 1e-3 * error
-    return bool(wrong.any() and np.all(jumps[wrong]))
-
-
-def _near(x: Value, rng: np.random.Generator) -> Value:
-    if np.asarray(x).dtype.kind != "f":
-        return x
-    return x + 1e-6 * np.maximum(np.abs(x), 1e-3) * rng.standard_normal(np.shape(x))

@@ -10,5 +10,6 @@ primitive in `primitives`, sums and products of matrices in `sums`, an output as
 """
 
 from sandbox.noise.measure import K, Measured, Noise, measure, trace, widened
+from sandbox.noise.precision import is_float
 
-__all__ = ["K", "Measured", "Noise", "measure", "trace", "widened"]
+__all__ = ["K", "Measured", "Noise", "is_float", "measure", "trace", "widened"]

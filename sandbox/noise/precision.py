@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sandbox.typing import Array
+from sandbox.typing import Array, Dtype
+
+_FLOATS = ("float64", "float32", "float16")
+
+
+def is_float(dtype: Dtype) -> bool:
+    """Whether rounding in this dtype is known."""
+    return dtype.name in _FLOATS
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,16 +13,32 @@ import numpy as np
 
 from sandbox.noise import widened
 from sandbox.typing import Array, Function, Inputs, Value
-from sandbox.verifier.equation import Equation
+from sandbox.verifier.equation import Equation, dtype_of
 from sandbox.verifier.loading import raised_at
-from sandbox.verifier.nested import copied
+from sandbox.verifier.nested import Path, as_key, copied, mapped
 from sandbox.verifier.rows import Verdict
 
 if TYPE_CHECKING:
     from sandbox.verifier.operation import Operation
 
-Constant = tuple[int, type, Value]
-"""An input that is no array, by its place; with its type, because 2, 2.0 and True are equal."""
+
+@dataclass(frozen=True)
+class Slot:
+    """Stands for an array among the inputs, or for a number of Python (of type `number`) that is
+    differentiated. `path` leads to it: the place of the input, then keys and indices."""
+
+    name: str
+    path: Path
+    index: int
+    number: type | None = None
+
+
+@dataclass(frozen=True)
+class Template:
+    """The inputs with slots for their arrays; equal if their keys are."""
+
+    key: Value
+    inputs: Inputs = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -29,23 +46,23 @@ class Convention:
     """An operation with some of its inputs fixed.
 
     Attributes:
-        arrays: the places of the inputs that are arrays. constants: the others.
-        names: of the inputs that are differentiated.
+        slots: of the template, in order.
+        names: of the slots that are differentiated.
     """
 
     operation: Operation
-    arrays: tuple[int, ...]
-    constants: tuple[Constant, ...]
+    template: Template
+    slots: tuple[Slot, ...]
     names: tuple[str, ...]
 
     @property
     def array_names(self) -> tuple[str, ...]:
-        return tuple(self.operation.inputs[i] for i in self.arrays)
+        return tuple(slot.name for slot in self.slots)
 
     @property
     def differentiated(self) -> tuple[int, ...]:
         """Which of the arrays are."""
-        return tuple(j for j, name in enumerate(self.array_names) if name in self.names)
+        return tuple(slot.index for slot in self.slots if slot.name in self.names)
 
     @property
     def gradients(self) -> tuple[str, ...]:
@@ -57,9 +74,20 @@ class Convention:
         return len(self.operation.outputs)
 
     def whole(self, *given: Value) -> Inputs:
-        """All inputs, from the arrays."""
-        inputs = dict(zip(self.arrays, given, strict=True)) | {i: x for i, _, x in self.constants}
-        return tuple(inputs[i] for i in range(len(inputs)))
+        """All inputs, from the arrays; what is no array is a copy (a generator of random numbers, say)."""
+
+        def filled(path: Path, x: Value) -> Value:
+            return given[x.index] if isinstance(x, Slot) else copied(x)
+
+        return tuple(mapped(filled, self.template.inputs))
+
+    def called(self, *given: Value) -> Inputs:
+        """The same for the tested functions, to which a number of Python is handed as one."""
+        numbers = (
+            x if slot.number is None else _number(x, slot.number)
+            for x, slot in zip(given, self.slots, strict=True)
+        )
+        return self.whole(*numbers)
 
     def mirrored(self, *given: Value) -> Inputs:
         result = self.operation.mirror(*self.whole(*given))
@@ -92,9 +120,10 @@ class Convention:
     def unpack_outputs(self, result: Value) -> Inputs:
         cached = self.operation.convention == "cache"
         values = result if isinstance(result, tuple | list) else None
-        if values is None and self.count + cached == 1:
+        alone = self.operation.alone  # which may have a cache, or none
+        if values is None and (self.count == 1 and (alone or not cached)):
             return (result,)
-        if values is not None and len(values) == self.count + cached:
+        if values is not None and len(values) in (self.count + cached, self.count + cached - alone):
             return tuple(values[: self.count])
         parts = ", ".join(self.operation.outputs + ("cache",) * cached)
         got = f"a {type(result).__name__}" if values is None else f"{len(values)} values"
@@ -104,24 +133,64 @@ class Convention:
     def pack_backward(self, *inputs: Value) -> Inputs:
         cotangents, given = inputs[: self.count], inputs[self.count :]
         if self.operation.convention == "inputs":
-            return (*cotangents, *self.whole(*given))
-        return (*cotangents, self.operation.forward(*copied(self.whole(*given)))[-1])
+            return (*cotangents, *self.called(*given))
+        return (*cotangents, self.operation.forward(*copied(self.called(*given)))[-1])
 
     def unpack_gradients(self, result: Value) -> Inputs:
-        """From a dict; or from an array or a tuple, of the differentiated inputs or of all that are given."""
-        gradients = self.gradients
+        """From a dict; or an array or a tuple, of the differentiated inputs or of all that are given, each
+        in the form of its input; or of all arrays, one by one.
+
+        Raises:
+            ValueError: one is missing.
+        """
+        slots = [self.slots[j] for j in self.differentiated]
+        values = self._by_place(result, self._places)
+        if values is not None:
+            return tuple(_within(values, slot, result) for slot in slots)
+        if isinstance(result, tuple | list) and len(result) == len(slots):
+            return tuple(result)
+        expected = ", ".join(f"d{self.operation.inputs[i]}" for i in self._places)
+        count = len(result) if isinstance(result, tuple | list) else 1
+        raise ValueError(
+            f"it returned {count} gradients, expected {expected}; Operation(differentiable=...) names others."
+        )
+
+    @property
+    def _places(self) -> list[int]:
+        """Of the inputs of which something is differentiated."""
+        return sorted({self.slots[j].path[0] for j in self.differentiated})
+
+    def _by_place(self, result: Value, places: Sequence[int]) -> dict[int, Value] | None:
+        """What the result holds for each of these inputs; None if it cannot be told."""
+        names, given = self.operation.inputs, self.template.inputs
         if isinstance(result, Mapping):
-            missing = [g for g in gradients if g not in result and g[1:] not in result]
-            if missing:
-                raise ValueError(f"it returned the keys {', '.join(map(str, result))}, without {missing[0]}.")
-            return tuple(result[g] if g in result else result[g[1:]] for g in gradients)
-        values = tuple(result) if isinstance(result, tuple | list) else (result,)
-        given = len(self.arrays) + len(self.constants)
-        if given <= len(values) <= len(self.operation.inputs) and len(values) != len(gradients):
-            values = tuple(values[self.arrays[j]] for j in self.differentiated)
-        if len(values) != len(gradients):
-            raise ValueError(f"it returned {len(values)} gradients, expected {', '.join(gradients)}.")
-        return values
+            flat = {i: result for i in places if isinstance(given[i], dict)}  # with the keys of its only dict
+            return flat | {i: result[k] for i in places for k in (names[i], f"d{names[i]}") if k in result}
+        sequence = isinstance(result, tuple | list)
+        if len(places) == 1 and (not sequence or _is_like(result, given[places[0]])):
+            return {places[0]: result}
+        if sequence and len(result) == len(places):
+            return dict(zip(places, result, strict=True))
+        return dict(enumerate(result)) if sequence and len(given) <= len(result) <= len(names) else None
+
+    def numbers_returned(self, result: Value) -> tuple[str, ...]:
+        """The numbers of Python that are not differentiated and for which a backward returned a gradient; of
+        whole numbers, which are counts as a rule, one that is not 0."""
+        every = range(len(self.template.inputs))
+        values = (self._by_place(result, self._places) or {}) | (self._by_place(result, every) or {})
+        found: list[str] = []
+
+        def look(path: Path, x: Value) -> None:
+            if type(x) not in (float, int):
+                return
+            slot = Slot(input_name(self.operation, path), path, -1)
+            with contextlib.suppress(ValueError):
+                gradient = _within(values, slot, result)
+                if gradient is not None and (type(x) is float or np.any(gradient)):
+                    found.append(slot.name)
+
+        mapped(look, self.template.inputs)
+        return tuple(found)
 
     def left_out(self, *inputs: Value) -> Iterator[tuple[str, Inputs]]:
         """What comes of one cotangent of several being forgotten."""
@@ -130,29 +199,96 @@ class Convention:
             yield f"It is what comes out with d{output} = 0: is d{output} left out?", without
 
 
-def equations(
-    operation: Operation, inputs: Inputs, names: tuple[str, ...]
-) -> tuple[Equation, Equation, tuple[Array, ...]]:
-    """Forward and backward, kept, so that their mirrors are traced once; and those of the inputs that are
-    arrays. `names`: of the inputs that are differentiated."""
-    arrays = tuple(
-        i for i, (name, x) in enumerate(zip(operation.inputs, inputs, strict=False))
-        if name in names or isinstance(x, np.ndarray | np.generic)
-    )  # fmt: skip
-    constants = tuple((i, type(x), x) for i, x in enumerate(inputs) if i not in arrays)
-    convention = Convention(operation, arrays, constants, names)
+def _number(x: Value, kind: type) -> Value:
+    number = x.item()
+    return int(number) if kind is int and isinstance(number, float) and number.is_integer() else number
+
+
+def input_name(operation: Operation, path: Path) -> str:
+    """As one writes it: params['W1']."""
+    return operation.inputs[path[0]] + "".join(f"[{key!r}]" for key in path[1:])
+
+
+def _is_like(result: Sequence[Value], x: Value) -> bool:
+    """Whether a list of gradients is that of an input that is a list, and not a tuple that holds it."""
+    nested = len(result) == 1 and isinstance(result[0], tuple | list | Mapping)
+    return isinstance(x, tuple | list) and len(result) == len(x) and not nested
+
+
+def _within(values: Mapping[int, Value], slot: Slot, result: Value) -> Value:
+    """What the result holds for a slot.
+
+    Raises:
+        ValueError: nothing.
+    """
+    place, *keys = slot.path
+    missing = f"without d{slot.name}."
+    if place not in values:
+        raise ValueError(f"it returned the keys {', '.join(map(str, result))}, {missing}")
+    value = values[place]
+    for key in keys:
+        if isinstance(value, Mapping):
+            held = ", ".join(map(str, value))
+            found = [value[k] for k in (key, f"d{key}") if k in value]
+            if not found:
+                raise ValueError(f"it returned the keys {held}, {missing}")
+            value = found[0]
+        elif isinstance(value, tuple | list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        elif value is not None:
+            raise ValueError(
+                f"it returned a {type(value).__name__} of another form than {slot.name}, {missing}"
+            )
+    return value
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An operation at given inputs: its equations, the arrays among the inputs, the shapes of the outputs."""
+
+    convention: Convention
+    forward: Equation
+    backward: Equation
+    given: tuple[Array, ...]
+    shapes: list[tuple[int, ...]]
+
+
+def bound(operation: Operation, inputs: Inputs, names: tuple[str, ...]) -> Bound:
+    """`names`: of the arrays and numbers of Python that are differentiated.
+
+    Raises:
+        ValueError: the mirror cannot be evaluated, or not be differentiated, or gives something else.
+    """
+    slots: list[Slot] = []
+    values: list[Value] = []
+
+    def taken(path: Path, x: Value) -> Value:
+        name, array = input_name(operation, path), isinstance(x, np.ndarray | np.generic)
+        if not array and name not in names:
+            return x
+        slots.append(Slot(name, path, len(slots), None if array else type(x)))
+        values.append(x)
+        return slots[-1]
+
+    template = mapped(taken, inputs)
+    dtype = dtype_of(tuple(x for x, slot in zip(values, slots, strict=True) if slot.number is None))
+    given = tuple(
+        np.asarray(x, None if slot.number is None else dtype) for x, slot in zip(values, slots, strict=True)
+    )
+    convention = Convention(operation, Template(as_key(template), template), tuple(slots), names)
     try:
         forward, backward = _equations(convention)
-    except TypeError:  # a constant that cannot be hashed, a list for instance
+    except TypeError:  # a constant that cannot be hashed, a generator of random numbers for instance
         forward, backward = _equations.__wrapped__(convention)
-    return forward, backward, tuple(np.asarray(inputs[i]) for i in arrays)
+    shapes = shapes_of_outputs(operation, forward, backward, given)
+    return Bound(convention, forward, backward, given, shapes)
 
 
 @lru_cache(maxsize=256)
 def _equations(c: Convention) -> tuple[Equation, Equation]:
     o = c.operation
     forward = Equation(
-        _named(o, o.forward, "forward"), c.mirrored, c.array_names, o.outputs, c.whole, c.unpack_outputs,
+        _named(o, o.forward, "forward"), c.mirrored, c.array_names, o.outputs, c.called, c.unpack_outputs,
         aliased=Verdict.NOTE,
     )  # fmt: skip
     backward = Equation(
@@ -163,7 +299,7 @@ def _equations(c: Convention) -> tuple[Equation, Equation]:
     return forward, backward
 
 
-def _named(operation: Operation, function: Function, part: str) -> str:
+def _named(operation: Operation, function: Function | None, part: str) -> str:
     names = [getattr(f, "__name__", "<lambda>") for f in (operation.forward, operation.backward)]
     name = getattr(function, "__name__", "<lambda>")
     return f"{operation.name} {part}" if name.startswith("<") or len(set(names)) < 2 else name
@@ -194,6 +330,8 @@ def shapes_of_outputs(
                 f"{operation.name}: the mirror's {name} has dtype {result.dtype}, expected floats, which JAX "
                 "can differentiate; leave it out of outputs and mirror, or do not cast it."
             )
+    if operation.alone:
+        return [tuple(result.shape) for result in results]
     _traced(
         backward.reference, [*(np.zeros(result.shape) for result in results), *wide],
         f"{operation.name}: JAX cannot differentiate the mirror:",

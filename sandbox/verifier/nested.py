@@ -1,7 +1,7 @@
-"""Copies of nested arguments, and the first difference of two."""
+"""Nested arguments: what their dicts, lists and tuples hold, copies, and the first difference of two."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import starmap
 from types import ModuleType
 from typing import TypeVar
@@ -12,6 +12,28 @@ from sandbox.typing import Value
 
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), np.generic)
 _T = TypeVar("_T")
+Path = tuple[Value, ...]
+"""The keys and indices that lead to what a nested value holds."""
+
+
+def mapped(function: Callable[[Path, Value], Value], value: Value, path: Path = ()) -> Value:
+    """The same with function(path, leaf) for each leaf of its dicts, lists and tuples."""
+    if isinstance(value, dict):
+        return {key: mapped(function, item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        items = (mapped(function, item, (*path, i)) for i, item in enumerate(value))
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return function(path, value)
+
+
+def as_key(value: Value) -> Value:
+    """Equal for equal nested values of the same types (2, 2.0 and True are equal, and are told apart), and
+    hashable if the leaves are."""
+    if isinstance(value, dict):
+        return dict, tuple((key, as_key(item)) for key, item in value.items())
+    if isinstance(value, tuple | list):
+        return type(value), tuple(map(as_key, value))
+    return type(value), value
 
 
 def copied(value: _T) -> _T:
@@ -25,14 +47,7 @@ def copied(value: _T) -> _T:
 
 
 def _with_arrays_copied(value: Value) -> Value:
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    if isinstance(value, dict):
-        return {key: _with_arrays_copied(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        items = map(_with_arrays_copied, value)
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+    return mapped(lambda _, x: x.copy() if isinstance(x, np.ndarray) else x, value)
 
 
 def difference(before: object, after: object, where: str = "argument") -> str:

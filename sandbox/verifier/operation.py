@@ -16,20 +16,25 @@ from typing import Literal
 import jax
 import numpy as np
 
+from sandbox.noise import is_float
 from sandbox.typing import Function, Inputs, Value
 from sandbox.verifier.blame import Links, of_forward, random_first
 from sandbox.verifier.contracts import check_contracts
-from sandbox.verifier.convention import equations, shapes_of_outputs
+from sandbox.verifier.convention import Bound, bound, input_name
 from sandbox.verifier.equation import Equation, dtype_of
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local
-from sandbox.verifier.nested import copied
+from sandbox.verifier.nested import Path, copied, mapped
 from sandbox.verifier.recording import unrecorded
 from sandbox.verifier.report import Report, merged
-from sandbox.verifier.rows import Cause, OutputRow, Row, Scope, Verdict
+from sandbox.verifier.rows import Cause, Matter, OutputRow, Row, Scope, Verdict
 from sandbox.verifier.search import smallest_failure
 
 SEED = 20_240_302  # of the cotangents
+
+
+def _not_given(*inputs: Value) -> Value:
+    raise TypeError("there is no such function.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +64,8 @@ class Operation:
     """
 
     forward: Function
-    backward: Function
-    mirror: Function
+    backward: Function = _not_given
+    mirror: Function = _not_given
     examples: Value = ()
     name: str = ""
     outputs: tuple[str, ...] = ("out",)
@@ -89,16 +94,23 @@ class Operation:
         )
 
     @property
+    def alone(self) -> bool:
+        """Whether it is a forward alone, which nothing differentiates."""
+        return self.differentiable == ()
+
+    @property
     def draws(self) -> bool:
         """Whether its examples are drawn at random."""
         return not isinstance(self.examples, Iterable) or hasattr(self.examples, "map")
 
 
 def _check_fields(o: Operation) -> None:
-    for part in ("forward", "backward", "mirror"):
-        if not callable(getattr(o, part)):
-            got = type(getattr(o, part)).__name__
-            raise TypeError(f"Operation: {part} is a {got}, expected a function.")
+    for part in ("forward", "mirror") if o.alone else ("forward", "backward", "mirror"):
+        function = getattr(o, part)
+        got = "not given" if function is _not_given else f"a {type(function).__name__}"
+        if function is _not_given or not callable(function):
+            hint = "; differentiable=() checks a forward alone" if part == "backward" else ""
+            raise TypeError(f"Operation: {part} is {got}, expected a function{hint}.")
     if o.convention not in ("cache", "inputs"):
         raise ValueError(
             f"Operation: convention is {o.convention!r}, expected 'cache' (backward(dout, cache)) or "
@@ -116,10 +128,11 @@ def _check_fields(o: Operation) -> None:
             f"Operation: factors is {o.factors!r}, expected a dict of functions of the inputs, "
             "{'W': lambda x, W: 1 / len(x)} for instance."
         )
-    if unknown := {*(o.differentiable or ()), *o.factors} - set(o.inputs):
+    known, named = o.inputs, [*(o.differentiable or ()), *o.factors]
+    if unknown := {name for name in named if name.partition("[")[0] not in known}:
         raise ValueError(
             f"Operation: {', '.join(sorted(unknown))} is not an input; the mirror's inputs are "
-            f"{', '.join(o.inputs)}."
+            f"{', '.join(known)}."
         )
 
 
@@ -177,32 +190,79 @@ def _described(operation: Operation, case: Inputs) -> str:
 
 
 @unrecorded
-def _check_case(operation: Operation, inputs: Value, contracts: bool) -> Report:
-    inputs, differentiable = _accepted(operation, inputs)
-    forward, backward, given = equations(operation, inputs, differentiable)
-    rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
-    shapes = shapes_of_outputs(operation, forward, backward, given)
-    both = (*(np.asarray(rng.standard_normal(s)).astype(dtype_of(given)) for s in shapes), *given)
-    made, failure = _made(forward, operation.forward, given)
+def _check_case(
+    operation: Operation, inputs: Value, contracts: bool, numbers: tuple[str, ...] | None = None
+) -> Report:
+    """`numbers`: those of Python that are differentiated too; None: as the backward has it."""
+    inputs, names = _accepted(operation, inputs)
+    case = bound(operation, inputs, names + (numbers or ()))
+    made, failure = _made(case.forward, operation.forward, case.given)
     if failure:
         return Report((failure,))
-    gradients, failure = _made(backward, operation.backward, both)
+    if operation.alone:
+        return _report_on(case, check_local(case.forward, case.given, made), None, contracts)
+    gradients, failure = _made(case.backward, operation.backward, _with_cotangents(case))
+    returned = () if failure else case.convention.numbers_returned(gradients)
+    if returned and numbers is None and operation.differentiable is None:
+        numbers = tuple(name for name in returned if _differentiates(operation, inputs, (*names, name)))
+        return _check_case(operation, inputs, contracts, numbers)
     of_backward = Compared((failure,)) if failure else (
-        check_local(backward, both, gradients, forward=operation.forward)
+        check_local(case.backward, _with_cotangents(case), gradients, forward=operation.forward)
     )  # fmt: skip
-    of_values = check_local(forward, given, made, at_fault=of_forward(of_backward.rows))
-    rows: list[Row] = [*of_values.rows, *of_backward.rows]
-    rows += () if failure else _not_checked(operation, backward.function, gradients, inputs)
+    rows = tuple(_not_checked(case, name) for name in returned)
+    of_backward = replace(of_backward, rows=of_backward.rows + rows)
+    of_values = check_local(case.forward, case.given, made, at_fault=of_forward(of_backward.rows))
+    return _report_on(case, of_values, of_backward, contracts)
+
+
+def _with_cotangents(case: Bound) -> Inputs:
+    rng = np.random.default_rng(SEED)  # a seed of its own: of the same, dout would be a user's x
+    dtype = dtype_of(case.given)
+    return (*(np.asarray(rng.standard_normal(s)).astype(dtype) for s in case.shapes), *case.given)
+
+
+def _report_on(case: Bound, of_values: Compared, of_backward: Compared | None, contracts: bool) -> Report:
+    operation = case.convention.operation
+    tested = [(case.forward, operation.forward, case.given, of_values)]
+    if of_backward is not None:
+        tested.append((case.backward, operation.backward, _with_cotangents(case), of_backward))
+    rows: list[Row] = [row for *_, compared in tested for row in compared.rows]
     failed = {row.function for row in rows if row.verdict is Verdict.FAIL}
-    tested = [(forward, operation.forward, given), (backward, operation.backward, both)]
-    for equation, function, flat in tested if contracts else ():
+    for equation, function, flat, _ in tested if contracts else ():
         right = equation.function not in failed
         rows += check_contracts(equation, function, flat, stacks=None, right=right)
+    unknown = {name for *_, compared in tested for name in compared.unknown}
     return Report(
-        random_first(rows), of_values.kinks + of_backward.kinks,
-        tuple(sorted({*of_values.unknown, *of_backward.unknown})),
-        links=Links(fed=frozenset({(forward.function, backward.function)})),
+        random_first(rows), sum(compared.kinks for *_, compared in tested), tuple(sorted(unknown)),
+        links=Links(fed=frozenset({(case.forward.function, case.backward.function)})),
     )  # fmt: skip
+
+
+def _differentiates(operation: Operation, inputs: Inputs, names: tuple[str, ...]) -> bool:
+    """Whether JAX can differentiate the mirror by all of these."""
+    try:
+        bound(operation, inputs, names)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_checked(case: Bound, name: str) -> OutputRow:
+    """The gradient by a number of Python, which the backward returned and which could not be compared, or is
+    not to be."""
+    row = partial(
+        OutputRow, case.backward.function, Scope.LOCAL, None, f"d{name}", matter=Matter.GRADIENT
+    )  # fmt: skip
+    named = case.convention.operation.differentiable
+    if named is not None:
+        return row(Verdict.NOTE, f"it is not checked, because differentiable, {named}, does not name {name}.")
+    return row(
+        Verdict.FAIL,
+        f"the backward returns it, and JAX cannot differentiate the mirror by {name}, a number of Python: it "
+        f"cannot be compared. Write the mirror such that it can (no float({name}), no if {name} > 0), return "
+        "None for it, or name what is differentiated: Operation(differentiable=...).",
+        Cause.STRUCTURE,
+    )
 
 
 def _made(equation: Equation, function: Function, inputs: Inputs) -> tuple[Value, OutputRow | None]:
@@ -221,53 +281,54 @@ def _made(equation: Equation, function: Function, inputs: Inputs) -> tuple[Value
     return result, None
 
 
-def _not_checked(operation: Operation, function: str, returned: Value, inputs: Inputs) -> Iterator[OutputRow]:
-    """Notes: the gradients by Python's floats, which the backward returned and nobody looks at."""
-    if isinstance(returned, Mapping):
-        gradients = [returned.get(f"d{name}", returned.get(name)) for name in operation.inputs]
-    else:
-        gradients = list(returned) if isinstance(returned, tuple | list) else []
-    if len(gradients) < len(inputs):
-        return
-    for name, x, gradient in zip(operation.inputs, inputs, gradients, strict=False):
-        if type(x) is float and gradient is not None:
-            finding = f"it is not checked, because {name} is a float of Python; "
-            finding += f"give np.asarray({x}) to check it."
-            yield OutputRow(function, Scope.LOCAL, None, f"d{name}", Verdict.NOTE, finding)
-
-
 # --- what is accepted as inputs -------------------------------------------------------------------
 
 
 def _accepted(operation: Operation, inputs: Value) -> tuple[Inputs, tuple[str, ...]]:
-    """The inputs as arrays of NumPy and constants, and the names of those that are differentiated.
+    """The inputs with arrays of NumPy, and the names of what of them is differentiated.
 
     Raises:
         TypeError, ValueError: they do not fit the operation.
     """
     _check_count(operation, inputs)
-    given = {
-        name: np.asarray(x) if isinstance(x, jax.Array) else x
-        for name, x in zip(operation.inputs, inputs, strict=False)
-    }
-    for name, x in given.items():
+    found: dict[str, Value] = {}
+
+    def taken(path: Path, x: Value) -> Value:
+        name, x = input_name(operation, path), np.asarray(x) if isinstance(x, jax.Array) else x
         _check_input(f"{operation.name}: {name}", x)
-    kinds = {n: f"{x.dtype} array" if _is_array(x) else type(x).__name__ for n, x in given.items()}
-    floats = tuple(name for name, x in given.items() if _is_array(x) and x.dtype.kind == "f")
-    differentiable = floats if operation.differentiable is None else operation.differentiable
-    if not differentiable:
+        found[name] = x
+        return x
+
+    accepted = mapped(taken, tuple(inputs))
+    if operation.differentiable is None:
+        names = [name for name, x in found.items() if _is_array(x) and is_float(x.dtype)]
+    else:
+        names = [n for name in operation.differentiable for n in _named(operation, name, found)]
+    if not names and not operation.alone:
+        kinds = ", ".join(f"{name} is a {_kind(x)}" for name, x in found.items())
         raise ValueError(
-            f"{operation.name}: no input is a NumPy array of floats "
-            f"({', '.join(f'{name} is a {kind}' for name, kind in kinds.items())}); convert them with "
-            "np.asarray(x, float), or name what is differentiated with Operation(differentiable=...)."
+            f"{operation.name}: no input is a NumPy array of floats ({kinds}); convert them with "
+            "np.asarray(x, float), name what is differentiated with Operation(differentiable=...), or check "
+            "a forward alone with differentiable=()."
         )
-    for name, x in given.items():
-        if name in differentiable and np.asarray(x).dtype.kind != "f":
-            raise TypeError(
-                f"{operation.name}: {name} is a {kinds[name]} and is to be differentiated, expected floats; "
-                f"give np.asarray({name}, float)."
-            )
-    return tuple(given.values()), differentiable
+    return accepted, tuple(names)
+
+
+def _named(operation: Operation, name: str, found: Mapping[str, Value]) -> Iterator[str]:
+    """The floats that an input is or holds. One that is not given is left out."""
+    within = {n: x for n, x in found.items() if n == name or n.startswith(f"{name}[")}
+    floats = [n for n, x in within.items() if is_float(np.asarray(x).dtype)]
+    if within and not floats:
+        kind = _kind(next(iter(within.values())))
+        raise TypeError(
+            f"{operation.name}: {name} is a {kind} and is to be differentiated, expected floats; give "
+            f"np.asarray({name}, float)."
+        )
+    yield from floats
+
+
+def _kind(x: Value) -> str:
+    return f"{x.dtype} array" if _is_array(x) else type(x).__name__
 
 
 def _check_count(operation: Operation, inputs: Value) -> None:
@@ -287,18 +348,12 @@ def _check_count(operation: Operation, inputs: Value) -> None:
 
 
 def _check_input(what: str, x: Value) -> None:
-    """It is no array of something else than real numbers of at most double precision, holds no arrays in a
-    list or a dict, by which nothing would be differentiated, and no NaN, with which nothing is compared."""
-    if _is_array(x) and (x.dtype.kind not in "fiub" or (x.dtype.kind == "f" and x.dtype.itemsize > 8)):
+    """It is no array of something else than real numbers of at most double precision, and holds no NaN, with
+    which nothing is compared."""
+    if _is_array(x) and not (is_float(x.dtype) or x.dtype.kind in "iub"):
         raise TypeError(
             f"{what} has dtype {x.dtype}, expected float64, float32, float16, whole numbers or booleans; "
             "give the real and the imaginary part of complex numbers as two inputs."
-        )
-    arrays = (np.ndarray, jax.Array)
-    if isinstance(x, dict | list | tuple) and any(isinstance(leaf, arrays) for leaf in jax.tree.leaves(x)):
-        raise TypeError(
-            f"{what} is a {type(x).__name__} that holds arrays, expected each array as an input of its own, "
-            "by which the gradient is checked; unpack it in a small function around yours."
         )
     if _is_array(x) and np.isnan(x).any():
         raise ValueError(f"{what} holds NaN, with which nothing can be compared; give numbers.")

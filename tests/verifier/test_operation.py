@@ -362,8 +362,6 @@ def test_inputs_that_do_not_fit_are_one_clear_error() -> None:
         check_operation(softplus(examples=()))
     with pytest.raises(TypeError, match=r"an example is a ndarray, expected a tuple.*write \(x,\)"):
         check_operation(square(examples=[x]))
-    with pytest.raises(TypeError, match=r"square: x is a dict that holds arrays, expected each array as an"):
-        check_operation(square(differentiable=("x",)), {"W": x})
     with pytest.raises(ValueError, match="square: x holds NaN"):
         check_operation(square(), np.array([1.0, np.nan]))
     with pytest.raises(ValueError, match="the mirror's out has dtype int64, expected floats"):
@@ -568,17 +566,42 @@ def test_gradients_stand_in_the_order_of_the_inputs_given_or_not(gradients: int)
     assert report, str(report)
 
 
-def test_a_gradient_that_nobody_looks_at_is_noted() -> None:
-    scale = Operation(
-        lambda x, k: (k * x, (x, k)),
-        lambda dout, cache: (cache[1] * dout, 12345.0),
-        lambda x, k: k * x,
-        examples=[(np.arange(3.0), 2.0)],
-    )
-    report = check_operation(scale, contracts=False)
-    assert report
-    assert [(row.output, row.verdict) for row in report.notes()] == [("dk", "note")]
-    assert not check_operation(scale, np.arange(3.0), np.array(2.0), contracts=False)
+def test_the_gradient_by_a_number_of_python_is_compared_if_the_backward_returns_it() -> None:
+    def scale(dk: Any, **changes: Any) -> Operation:
+        parts: dict[str, Any] = {"mirror": lambda x, k: k * x, "examples": [(np.arange(3.0), 2.0)]}
+        return Operation(
+            lambda x, k: (k * x, (x, k)),
+            lambda dout, cache: (cache[1] * dout, dk(dout, cache[0])),
+            **{**parts, **changes, "name": "scale"},
+        )
+
+    def right(dout: Any, x: Any) -> Any:
+        return np.sum(dout * x)
+
+    for x, k in ((np.arange(3.0), 2.0), (np.arange(3, dtype=np.float32), 0.1), (np.arange(3.0), 2)):
+        report = check_operation(scale(right), x, k)
+        assert report, str(report)
+        assert not report.notes()
+        assert {row.output for row in report.outputs} == {"out", "dx", "dk"}
+        [row] = check_operation(scale(lambda dout, x: 2 * right(dout, x)), x, k).failures()
+        assert (row.output, row.at_fault) == ("dk", "backward")
+    assert not check_operation(scale(lambda dout, x: 12345.0), contracts=False)
+    assert check_operation(scale(lambda dout, x: None), contracts=False)
+    [row] = check_operation(scale(right, mirror=lambda x, k: float(k) * x), contracts=False).failures()
+    assert row.output == "dk"
+    assert "JAX cannot differentiate the mirror by k" in row.finding
+    [note] = check_operation(scale(right, differentiable=("x",)), contracts=False).notes()
+    assert "does not name k" in note.finding
+
+
+def test_a_number_that_differentiable_names_is_not_said_to_be_unchecked() -> None:
+    from examples import layer_norm
+
+    for name, wrong in (("right", ()), ("wrong", ("dx",))):
+        report = check_operation(getattr(layer_norm, name), x, 1.5, contracts=False)
+        assert {row.output for row in report.outputs} == {"out", "dx", "dg"}
+        assert tuple(row.output for row in report.failures()) == wrong
+        assert not report.notes()
 
 
 def test_the_failing_one_of_several_examples_is_shown() -> None:

@@ -202,7 +202,14 @@ def _malformed(equation: Equation, scope: Scope, error: Exception) -> OutputRow:
 def _missing(scope: Scope, layer: int, key: str, also: str = "", pattern: str = "") -> OutputRow:
     finding = f"the dict of gradients has no '{key}'{also}."
     return OutputRow(
-        "L_model_backward", scope, layer, key, Verdict.FAIL, finding, Cause.MISSING, pattern=pattern,
+        "L_model_backward",
+        scope,
+        layer,
+        key,
+        Verdict.FAIL,
+        finding,
+        Cause.MISSING,
+        pattern=pattern,
         matter=Matter.GRADIENT,
     )
 
@@ -343,13 +350,23 @@ class _Layer:
 
     def candidates(self, i: int) -> Candidates:
         """What may have been handed on in place of the right thing, for output i."""
-        for text, equation, inputs in self._wrong_inputs():
-            yield text, references(equation, inputs)[i]
+        made = [(text, references(equation, inputs)) for text, equation, inputs in self._wrong_inputs()]
+        made.sort(key=lambda one: not self._explains_all(one[1]))  # one output alone may fit several
+        yield from ((text, outputs[i]) for text, outputs in made)
         yield from _other_keys(self.model, gradient_keys(self.l)[i])
         for child in _layers_seen(self.call):
             if child.layer != self.l:
                 text = f"It is what {child.function} of layer {child.layer} returned: are the keys mixed up?"
                 yield text, np.asarray(child.result[i])
+
+    def _explains_all(self, outputs: Sequence[Array]) -> bool:
+        """Whether dA, dW and db of the layer, as far as they are there, are these, to some digits."""
+        grads, keys = self.call.result, gradient_keys(self.l)
+        found = [(np.asarray(grads[key]), g) for key, g in zip(keys, outputs, strict=True) if key in grads]
+        return all(
+            c.dtype.kind == "f" and c.shape == g.shape and np.allclose(c, g, 1e-3, 1e-3 * np.max(np.abs(g)))
+            for c, g in found
+        )
 
     def _wrong_inputs(self) -> Iterator[tuple[str, Equation, Inputs]]:
         if self.l == self.model.L:

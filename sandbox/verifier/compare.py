@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 
 from sandbox.noise import K, Measured
 from sandbox.typing import Array, Dtype
-from sandbox.verifier.rows import UNKNOWN, Entry, Fault, OutputRow, Verdict
+from sandbox.verifier.rows import UNKNOWN, Entry, Fault, OutputRow, Verdict, sigmas
 
 ALPHA = 1e-9  # the largest probability that one right output fails either test
 WORST = 3  # entries shown
@@ -112,7 +112,7 @@ def _judged(
     passed = row(Verdict.PASS)
     if not passed.values_right:
         worst, explained = _worst(computed, expected.reference, errors.z), explain(computed, expected)
-        finding = f"{_further_off(errors.z, passed.threshold, worst[0])}."
+        finding = _not_finite(worst[0], computed) or _further_off(errors.z, passed.threshold, worst[0])
         return row(
             Verdict.FAIL, f"{other_dtype}; {finding}" if other_dtype else finding, worst=worst,
             pattern=explained.pattern, at_fault=explained.at_fault,
@@ -156,14 +156,37 @@ def wrong_by(computed: Array, expected: Measured) -> Array:
     return np.where(errors.z > threshold(g.size), computed.astype(np.float64) - g, 0.0)
 
 
+def _not_finite(first: Entry, computed: Array) -> str:
+    count = np.count_nonzero(~np.isfinite(computed))
+    if np.isfinite(first.computed):
+        return ""
+    are = "is" if count == 1 else "are"
+    what = f"{first.computed:g}, expected {first.reference:.6g}."
+    return f"{count} of {_entries(computed)} {are} NaN or infinite; entry {first.index} is {what}"
+
+
 def _further_off(z: Array, limit: float, first: Entry) -> str:
-    count = int(np.count_nonzero(z > limit))
-    entries = f"{z.size} {'entry' if z.size == 1 else 'entries'} {'is' if count == 1 else 'are'}"
+    wrong = z > limit
+    count = int(np.count_nonzero(wrong))
     computed, reference = told_apart(first.computed, first.reference)
     return (
-        f"{count or 'no'} of {entries} further off than rounding explains; entry {first.index} is "
-        f"{computed}, expected {reference}, {first.z:.3g} sigma off"
+        f"{count or 'no'} of {_entries(z)} {'is' if count == 1 else 'are'} further off than rounding "
+        f"explains{_all_at(wrong)}; entry {first.index} is {computed}, expected {reference}, "
+        f"{sigmas(first.z)} off."
     )
+
+
+def _entries(x: Array) -> str:
+    return f"{x.size} {'entry' if x.size == 1 else 'entries'}"
+
+
+def _all_at(wrong: Array) -> str:
+    """The index that several wrong entries share, in words."""
+    where = np.argwhere(wrong)
+    for axis in range(wrong.ndim if len(where) > 1 else 0):
+        if wrong.shape[axis] > 1 and len(np.unique(where[:, axis])) == 1:
+            return f", all with index {where[0, axis]} along axis {axis}"
+    return ""
 
 
 def told_apart(computed: float, reference: float) -> tuple[str, str]:

@@ -109,10 +109,11 @@ def compare_outputs(
 
     def explain(k: int, computed: Array, expected: Measured) -> Explanation:
         judged = judge(k, computed) if computed.shape == expected.reference.shape else Explanation()
+        if judged.pattern:
+            return judged
         limit, named = threshold(expected.reference.size), equation.named(inputs)
         of_k = partial(candidates or partial(_candidates, equation, inputs), k)
-        mistake = pattern(computed, expected, limit, named, of_k)
-        return replace(judged, pattern=" ".join(filter(None, (judged.pattern, mistake))))
+        return replace(judged, pattern=pattern(computed, expected, limit, named, of_k))
 
     return [
         compare(

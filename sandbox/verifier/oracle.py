@@ -122,6 +122,9 @@ def who_is_wrong(
             for gradient, wrong in ((exact, Fault.BACKWARD), (computed, Fault.MIRROR)):
                 if _agrees(along, x, v, derivative, gap, gradient):
                     return wrong
+            everywhere = np.full(x.shape, x.size**-0.5)
+            if _has_kink(along, x, everywhere, gap * x.size**-0.5):  # at another entry
+                return Fault.UNASKED
     except Exception:  # a forward that does not run has a finding of its own
         return Fault.UNASKED
     return Fault.UNDECIDED

@@ -53,6 +53,10 @@ _FAULTS = {
     Fault.UNDECIDED: "The forward, differenced numerically, agrees with neither backward nor mirror.",
     Fault.UNASKED: "",
 }
+_UNKNOWN = {
+    Verdict.NOT_WRITTEN: "Not written yet", Verdict.NOT_JUDGED: "{what} not judged",
+    Verdict.COARSE: "{what} too coarse to tell",
+}  # fmt: skip
 _BEGINNINGS = ("it", "its", "with", "what", "the", "each", "all", "no")
 _MANNERS = "Manners (no result is wrong by these; --strict, or strict=True, makes them failures):"
 
@@ -76,27 +80,19 @@ def verdict(report: Report) -> str:
 
 def _of_matter(report: Report, matter: Matter, what: str) -> Iterator[str]:
     rows = [row for row in report.rows if row.matter is matter and _is_asked(row, report)]
-    failures = [row for row in report.failures() if row.matter is matter]
     wrong: dict[str, list[str]] = {}
     for found in report.findings:
         if found.row.matter is matter:
             wrong.setdefault(found.row.function, []).extend(_outputs_of(found))
     if named := [f"{function} ({_listed(outputs)})" for function, outputs in wrong.items()]:
         yield f"{what} WRONG: {', '.join(named)}."
-    for verdict, words in (
-        (Verdict.NOT_WRITTEN, "Not written yet"), (Verdict.NOT_JUDGED, f"{what} not judged"),
-        (Verdict.COARSE, f"{what} too coarse to tell"),
-    ):  # fmt: skip
+    for verdict, words in _UNKNOWN.items():
         if names := dict.fromkeys(row.function for row in rows if row.verdict is verdict):
-            yield f"{words}: {', '.join(names)}."
-    compared = {
-        row.function: row for row in rows if isinstance(row, OutputRow) and row.verdict is Verdict.PASS
-    }
-    known = {
-        *(row.function for row in failures),
-        *(row.function for row in rows if row.verdict is Verdict.NOT_WRITTEN),
-    }
-    if right := [name for name in compared if name not in known]:
+            yield f"{words.format(what=what)}: {', '.join(names)}."
+    known = {row.function for row in report.failures() if row.matter is matter}
+    known |= {row.function for row in rows if row.verdict in _UNKNOWN}
+    passed = (row.function for row in rows if isinstance(row, OutputRow) and row.verdict is Verdict.PASS)
+    if right := [name for name in dict.fromkeys(passed) if name not in known]:
         yield f"{what} right: {_listed(right)}."
 
 
@@ -172,14 +168,13 @@ def _after(report: Report) -> Iterator[str]:
 def _uncompared(report: Report) -> Iterator[str]:
     uncompared = [row for row in report.rows if row.verdict is Verdict.NOT_COMPARED]
     if uncompared:
-        count = "1 row was" if len(uncompared) == 1 else f"{len(uncompared)} rows were"
-        yield f"{count} not compared. {uncompared[0].place}: {uncompared[0].finding}"
+        count = _counted(len(uncompared), "row")
+        yield f"Not compared: {count}. {uncompared[0].place}: {uncompared[0].finding}"
     for row in report.rows:
         if row.verdict in (Verdict.NOT_JUDGED, Verdict.NOT_WRITTEN, Verdict.COARSE):
             yield f"{row.place}: {row.verdict}: {row.finding}"
     if report.kinks:
-        decisions = "1 decision is" if report.kinks == 1 else f"{report.kinks} decisions are"
-        yield f"{decisions} within rounding of a kink: either branch is accepted there."
+        yield f"Within rounding of a kink: {_counted(report.kinks, 'decision')}; either branch is accepted."
     if report.unknown_primitives:
         names = ", ".join(report.unknown_primitives)
         yield f"Of these operations of the mirror a backward stable algorithm was assumed: {names}."
@@ -192,10 +187,15 @@ def _passed(report: Report) -> Iterator[str]:
         return
     kept = sum(row.verdict is Verdict.PASS for row in report.contracts)
     cases = f"{report.cases} random cases; of that with the largest error, " if report.cases > 1 else ""
-    contracts = f" and {kept} contracts" if kept else ""
+    contracts = f" and {_counted(kept, 'contract')}" if kept else ""
     largest = max(row.sigma_error for row in passed)
-    yield f"Passed: {cases}{len(passed)} outputs{contracts}; the largest error is {sigmas(largest)}."
+    outputs = _counted(len(passed), "output")
+    yield f"Passed: {cases}{outputs}{contracts}; the largest error is {sigmas(largest)}."
     yield from _worth(passed)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _worth(passed: Sequence[OutputRow]) -> Iterator[str]:

@@ -520,6 +520,12 @@ def test_the_derivative_is_within_its_error(x: float, k: float, complex_step: bo
     assert derivative.error < (1e-12 if complex_step else 1e-8)
 
 
+def test_that_the_forward_agrees_with_neither_is_not_said_at_a_kink() -> None:
+    row = first(model(planted("relu_mask_from_dA")))  # a unit has Z = 0 exactly
+    assert "with a mask of dA > 0" in row.pattern
+    assert row.at_fault in ("", "backward")
+
+
 def test_a_complex_step_through_abs_is_not_believed() -> None:
     derivative = directional(lambda t: np.sum(np.abs(t) * t), np.array([3.0]), np.array([1.0]))
     assert derivative.value == pytest.approx(6.0, abs=1e-8)

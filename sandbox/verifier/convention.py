@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
-from sandbox.noise import widened
+from sandbox.noise import trace, widened
 from sandbox.typing import Array, Function, Inputs, Value
+from sandbox.verifier.circular import own_rules
 from sandbox.verifier.equation import Equation, dtype_of
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.nested import Path, as_key, copied, mapped
@@ -253,6 +254,12 @@ class Bound:
     shapes: list[tuple[int, ...]]
 
 
+_OWN_RULES = (
+    "the mirror's gradient follows from a rule of its own, that of {}, and not from what it computes: is it "
+    "the backward that is to be checked? Write the mirror in jax.numpy, without custom_vjp and custom_jvp."
+)
+
+
 def bound(operation: Operation, inputs: Inputs, names: tuple[str, ...]) -> Bound:
     """`names`: of the arrays and numbers of Python that are differentiated.
 
@@ -281,6 +288,8 @@ def bound(operation: Operation, inputs: Inputs, names: tuple[str, ...]) -> Bound
     except TypeError:  # a constant that cannot be hashed, a generator of random numbers for instance
         forward, backward = _equations.__wrapped__(convention)
     shapes = shapes_of_outputs(operation, forward, backward, given)
+    rules = ", ".join(dict.fromkeys(own_rules(trace(forward.reference, *given)[0].jaxpr)))
+    backward = replace(backward, unjudged=_OWN_RULES.format(rules)) if rules else backward
     return Bound(convention, forward, backward, given, shapes)
 
 

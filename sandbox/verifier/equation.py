@@ -41,6 +41,7 @@ class Equation:
         differentiated: of a backward, for each output which of the forward's inputs it is the derivative by
             (-1: none of them).
         matter: what its outputs are; by default gradients where there are cotangents.
+        unjudged: why outputs that agree with the reference may be wrong all the same, in words.
         elsewhere: by a name, inputs made from the given ones at which the contracts ask for the values too.
     """
 
@@ -62,6 +63,7 @@ class Equation:
     picks: tuple[int, ...] | None = None
     elsewhere: Mapping[str, Callable[..., Inputs]] = field(default_factory=dict)
     matter: Matter = Matter.VALUE
+    unjudged: str = ""
 
     def __post_init__(self) -> None:
         if self.cotangents:

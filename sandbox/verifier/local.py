@@ -117,11 +117,23 @@ def compare_outputs(
 
     return [
         compare(
-            partial(OutputRow, equation.function, scope, layer, name, matter=equation.matter),
+            partial(_row, equation, scope, layer, name),
             _in_shape(equation, name, output, of), of, dtype_of(inputs), partial(explain, k),
         )
         for k, (name, output, of) in enumerate(zip(equation.outputs, outputs, noise.outputs, strict=True))
     ]  # fmt: skip
+
+
+def _row(
+    equation: Equation, scope: Scope, layer: int | None, name: str, verdict: Verdict, finding: str = "",
+    **numbers: Value,
+) -> OutputRow:  # fmt: skip
+    """Of one output; where the reference cannot judge, none that agrees with it is a pass."""
+    if verdict is Verdict.PASS and equation.unjudged:
+        verdict, finding = Verdict.NOT_JUDGED, equation.unjudged
+    return OutputRow(
+        equation.function, scope, layer, name, verdict, finding, matter=equation.matter, **numbers
+    )  # fmt: skip
 
 
 def _in_shape(equation: Equation, name: str, output: Value, expected: Measured) -> Value:

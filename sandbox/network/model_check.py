@@ -14,7 +14,6 @@ first failure is the culprit.
 import contextlib
 import difflib
 import inspect
-import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -176,11 +175,10 @@ def check_functions(
     })  # fmt: skip
     report = smallest_failure(
         networks, lambda case: check(*drawn_network(**case), contracts=False),
-        name="_".join(tested), describe=json.dumps, cases=cases,
+        name="_".join(tested), key=str, example=lambda case, found: as_python(found, tested, kind, **case),
+        cases=cases,
     )  # fmt: skip
-    if not report:
-        return replace(report, example=as_python(report, tested, kind, **json.loads(report.example)))
-    if not contracts:
+    if not report or not contracts:
         return report
     # Contracts do not depend on the case, and are asked once.
     asked = check(*drawn_network([4, 3, 2, 1], 5, seed=0))

@@ -16,9 +16,20 @@ def assignments(named: Iterable[tuple[str, Value]]) -> list[str]:
 
 
 def _assigned(name: str, value: Value) -> list[str]:
-    text = _array(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else repr(value)
-    first, *others = text.split("\n")
+    first, *others = literal(value).split("\n")
     return [f"{name} = {first}", *(f"{' ' * 4}{line.strip()}" for line in others if line.strip())]
+
+
+def literal(value: Value) -> str:
+    """Of an array, or of what holds some, in dicts, lists and tuples."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _array(np.asarray(value))
+    if type(value) is dict:
+        return "{" + ", ".join(f"{key!r}: {literal(x)}" for key, x in value.items()) + "}"
+    if type(value) in (list, tuple):
+        ends, one = ("[]", "") if type(value) is list else ("()", "," * (len(value) == 1))
+        return f"{ends[0]}{', '.join(map(literal, value))}{one}{ends[1]}"
+    return repr(value)
 
 
 def _array(x: Array) -> str:

@@ -22,6 +22,8 @@ from sandbox.verifier.blame import Links, of_forward, random_first
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.convention import Bound, bound, input_name
 from sandbox.verifier.equation import Equation, dtype_of
+from sandbox.verifier.example import as_python
+from sandbox.verifier.literal import literal
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local
 from sandbox.verifier.nested import Path, copied, mapped
@@ -165,7 +167,7 @@ def check_operation(
     if not inputs and operation.draws:
         return smallest_failure(
             operation.examples, lambda case: _check_case(operation, case, contracts), name=operation.name,
-            describe=partial(_described, operation), cases=cases,
+            key=literal, example=partial(_example, operation), cases=cases,
         )  # fmt: skip
     examples = [inputs] if inputs else list(operation.examples)
     if not examples:
@@ -175,15 +177,19 @@ def check_operation(
         )
     reports = [_check_case(operation, case, contracts and i == 0) for i, case in enumerate(examples)]
     failing = next((i for i, report in enumerate(reports) if report.failures()), None)
-    if failing is None or len(reports) == 1:
+    if failing is None:
         return merged(reports)
-    words = f"number {failing + 1} of {len(reports)}: {_described(operation, examples[failing])}"
-    return replace(merged(reports), example=words)
+    if len(reports) == 1:
+        return replace(reports[0], example=_example(operation, examples[0], reports[0]))
+    report, words = reports[failing], f"Example {failing + 1} of {len(reports)} fails, which is shown."
+    example = _example(operation, examples[failing], report)
+    return replace(report, example=example, remarks=(*report.remarks, words))
 
 
-def _described(operation: Operation, case: Inputs) -> str:
-    with np.printoptions(threshold=20, precision=6):
-        return ", ".join(f"{n} = {x!r}" for n, x in zip(operation.inputs, case, strict=False))
+def _example(operation: Operation, inputs: Inputs, report: Report) -> str:
+    accepted, names = _accepted(operation, inputs)
+    case = bound(operation, accepted, names)
+    return as_python(operation, inputs, _with_cotangents(case)[: len(case.shapes)], report)
 
 
 # --- one case -------------------------------------------------------------------------------------

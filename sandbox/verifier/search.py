@@ -28,7 +28,7 @@ class _EndError(BaseException):
 
 @dataclass
 class _Search:
-    """What has been seen: `reports` of all cases, and the `failing` ones by their words, the last of which is
+    """What has been seen: `reports` of all cases, and the `failing` ones by their keys, the last of which is
     the smallest.
 
     Attributes:
@@ -38,9 +38,9 @@ class _Search:
     """
 
     check: Callable[[Value], Report]
-    describe: Callable[[Value], str]
+    key: Callable[[Value], str]
     reports: list[Report] = field(default_factory=list)
-    failing: dict[str, Report] = field(default_factory=dict)
+    failing: dict[str, tuple[Value, Report]] = field(default_factory=dict)
     ends: float = math.inf
     took: float = 0.0
     stopped: bool = False
@@ -48,22 +48,22 @@ class _Search:
 
     def smaller(self, drawn: Value) -> None:
         """A case, which Hypothesis makes smaller as long as it fails."""
-        words = self.describe(drawn)
-        if words in self.failing:
-            self.failing[words] = self.failing.pop(words)
+        key = self.key(drawn)
+        if key in self.failing:
+            self.failing[key] = self.failing.pop(key)
         else:
             report = self.checked(drawn)
             self.reports.append(report)
             if report.failures():  # a case of which nothing can be compared is not one
-                self.failing[words] = report
+                self.failing[key] = drawn, report
                 self.ends = min(self.ends, time.monotonic() + SHRINKING)
-        if words in self.failing:
+        if key in self.failing:
             raise _FailingError  # in one place: where it is raised is what tells Hypothesis failures apart
 
     def larger(self, drawn: Value) -> None:
         """A further case, of any size."""
         if (report := self.checked(drawn)).failures():
-            self.failing.setdefault(self.describe(drawn), report)
+            self.failing.setdefault(self.key(drawn), (drawn, report))
 
     def checked(self, drawn: Value) -> Report:
         """No check begins that would end too late, if it took as long as the last one that failed."""
@@ -85,8 +85,8 @@ class _Search:
 
 
 def smallest_failure(
-    strategy: Value, check: Callable[[Value], Report], *, name: str, describe: Callable[[Value], str],
-    cases: int | None,
+    strategy: Value, check: Callable[[Value], Report], *, name: str, key: Callable[[Value], str],
+    example: Callable[[Value, Report], str], cases: int | None,
 ) -> Report:  # fmt: skip
     """If all cases pass, the report of one with the largest error, with their number. Else the report of a
     smallest failing case that is large enough to show the mistake's pattern (smaller ones have many
@@ -95,7 +95,8 @@ def smallest_failure(
     Args:
         strategy: a Hypothesis strategy for the cases.
         name: under which Hypothesis keeps failing cases, in its directory .hypothesis.
-        describe: a case as text, by which it is known again.
+        key: a case as text, by which it is known again.
+        example: a case as code that shows what fails.
         cases: how many at most; None: `CASES`.
 
     Raises:
@@ -112,19 +113,19 @@ def smallest_failure(
     cases = CASES if cases is None else cases
     if not isinstance(cases, int) or cases < 1:
         raise ValueError(f"cases is {cases!r}, expected a whole number of at least 1.")
-    search = _Search(check, describe)
+    search = _Search(check, key)
     _draw(strategy, search, search.smaller, name, max_examples=cases)
     if not search.failing:
         return replace(max(search.reports, key=Report.largest_error), cases=len(search.reports))
     remarks: tuple[str, ...] = ()
     if search.stopped:
         remarks = (f"A smaller case may fail too: the search for one ended after {SHRINKING:g} s.",)
-    if max(map(_telling, search.failing.values())) < (True, True, LARGE):
+    if max(_telling(report) for _, report in search.failing.values()) < (True, True, True):
         search.ends = time.monotonic() + SHRINKING
         _draw(strategy, search, search.larger, name, max_examples=FURTHER, database=None)
     # Of those that tell as much the last one found, which is the smallest.
-    words, shown = max(reversed(search.failing.items()), key=lambda case: _telling(case[1]))
-    return replace(shown, example=words, remarks=(*shown.remarks, *remarks))
+    case, shown = max(reversed(search.failing.values()), key=lambda failing: _telling(failing[1]))
+    return replace(shown, example=example(case, shown), remarks=(*shown.remarks, *remarks))
 
 
 def _draw(
@@ -182,9 +183,9 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}."
 
 
-def _telling(report: Report) -> tuple[bool, bool, int]:
-    """How much a failing case tells: first whether a mistake is recognised, then whether values fail, then by
-    the number of entries up to `LARGE` in each axis."""
+def _telling(report: Report) -> tuple[bool, bool, bool]:
+    """How much a failing case tells: whether values fail, in how many entries, and whether a mistake is
+    recognised."""
     row = report.findings[0].row
     shape = row.shape if isinstance(row, OutputRow) else ()
-    return bool(row.pattern), isinstance(row, OutputRow), math.prod(min(n, LARGE) for n in shape)
+    return isinstance(row, OutputRow), math.prod(shape) >= LARGE, bool(row.pattern)

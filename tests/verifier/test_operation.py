@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -333,9 +335,13 @@ def test_a_failing_random_case_is_shrunk_and_shown() -> None:
     )
     report = check_operation(softplus(backward=lambda dout, cache: dout, examples=strategy))
     assert not report
-    assert report.example.startswith("x = array([0.]), beta = 2.0")
-    # What is shown is a case that is large enough for a pattern.
-    assert max(row.shape for row in report.outputs if row.output == "dx") > (1,)
+    # What is shown is a case that is large enough for a pattern; pasted, it shows the number that is wrong.
+    (row,) = (row for row in report.outputs if row.verdict == "FAIL")
+    assert row.shape > (1,)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(report.example, {"softplus": softplus(backward=lambda dout, cache: dout), "forward": forward})
+    assert f"{row.worst[0].computed:.9g}"[:7] in printed.getvalue()
+    assert f"is {row.worst[0].computed:.9g}, expected {row.worst[0].reference:.9g}" in report.example
     assert check_operation(softplus(examples=strategy)).cases > 1
 
 
@@ -490,7 +496,7 @@ def test_a_check_that_compared_nothing_is_not_passed() -> None:
         report = check_operation(EXPONENTIAL, given)
         assert not report
         assert not report.failures()
-        assert "not compared" in report.summary()
+        assert "Not compared" in report.summary()
         assert why in report.summary()
 
 
@@ -606,7 +612,9 @@ def test_a_number_that_differentiable_names_is_not_said_to_be_unchecked() -> Non
 
 def test_the_failing_one_of_several_examples_is_shown() -> None:
     wrong = square(backward=lambda dout, x: 2 * np.abs(x) * dout, examples=[(np.ones(2),), (-np.ones(1),)])
-    assert "x = array([-1.])" in check_operation(wrong).example
+    report = check_operation(wrong)
+    assert "x = np.array([-1.])" in report.example
+    assert "Example 2 of 2 fails, which is shown." in report.summary()
 
 
 def test_a_cotangent_that_is_left_out_is_explained() -> None:

@@ -260,7 +260,10 @@ def dropped_examples(dZ: Array, *others: Value) -> Known:
 
 
 def of_missing_keys(L: int, grads: Container[str]) -> str:
-    """Why a dict of gradients lacks dW and db of whole layers, where that is the first ones or the last."""
+    """Why a dict of gradients lacks some: its keys are shifted, or the first or last layers are left out."""
+    for other, by in ((0, "low"), (L + 1, "high")):
+        if f"dW{other}" in grads:
+            return f"There is a 'dW{other}', and the layers are 1 to {L}: are the keys one too {by}?"
     missing = [l for l in range(1, L + 1) if f"dW{l}" not in grads and f"db{l}" not in grads]
     if missing == list(range(1, len(missing) + 1)) and 0 < len(missing) < L:
         one = len(missing) == 1

@@ -27,7 +27,7 @@ class _Mismatch:
 
     Attributes:
         tight: what agrees with the reference to this is right. near: a candidate need only be so.
-        inputs: by name, what the function was given.
+        inputs: by name, what the function was given. gradient: whether it is one.
     """
 
     c: Array
@@ -37,6 +37,7 @@ class _Mismatch:
     precision: float
     dtype: Dtype
     inputs: Mapping[str, Array | int]
+    gradient: bool
 
     @property
     def eps(self) -> float:
@@ -65,6 +66,8 @@ def pattern(
     threshold: float,
     inputs: Mapping[str, Array | int],
     candidates: Candidates,
+    *,
+    gradient: bool,
 ) -> str:
     """The mistake that explains `computed`, or "".
 
@@ -72,6 +75,7 @@ def pattern(
         threshold: the allowed |computed - reference| / sigma.
         inputs: by name, what the function was given.
         candidates: explanations that belong to this function.
+        gradient: whether `computed` should be a gradient.
     """
     c, g = computed.astype(np.float64), expected.reference
     if not np.isfinite(c).all():
@@ -80,7 +84,7 @@ def pattern(
         precision = 1e-3 if computed.dtype.itemsize < 8 else 1e-7
         tight = threshold * expected.sigma
         near = _SLACK * tight + precision * _magnitude(g) / 100
-        x = _Mismatch(c, g, tight, near, precision, computed.dtype, inputs)
+        x = _Mismatch(c, g, tight, near, precision, computed.dtype, inputs, gradient)
         of_same_shape = _OF_THE_SAME_SHAPE if c.shape == g.shape else ()
         explanations = (*_OF_ANY_SHAPE, partial(_candidate, candidates=candidates), *of_same_shape)
         return next((text for explain in explanations if (text := explain(x))), "")
@@ -135,6 +139,15 @@ def _transposed(x: _Mismatch) -> str:
     return ""
 
 
+def _reversed(x: _Mismatch) -> str:
+    axes = [(i,) for i in range(x.c.ndim)] + ([(x.c.ndim - 2, x.c.ndim - 1)] if x.c.ndim > 1 else [])
+    for over in axes if x.c.shape == x.g.shape and not x.right(x.c) else ():
+        if x.right(np.flip(x.c, over)):
+            which = " and ".join(f"axis {i}" for i in over)
+            return f"It is the reference, reversed along {which}: is a flip missing, or one too many?"
+    return ""
+
+
 def _reshaped(x: _Mismatch) -> str:
     if x.c.shape != x.g.shape and x.c.size == x.g.size and x.right(x.c.reshape(x.g.shape)):
         return "The values are right and the shape is not: is keepdims=True (or a reshape) missing?"
@@ -145,9 +158,12 @@ def _not_summed(x: _Mismatch) -> str:
     """Of another size, and of a reference that is not 0, which any sum of zeros is."""
     if x.c.size == x.g.size or not np.any(x.g):
         return ""
-    for axis, (name, reduce), keepdims in product(range(x.c.ndim), _REDUCTIONS.items(), (True, False)):
+    for axis, (name, reduce), keepdims in product(
+        (*range(x.c.ndim), None), _REDUCTIONS.items(), (True, False)
+    ):
         if x.right(np.asarray(reduce(x.c, axis=axis, keepdims=keepdims))):
-            return f"Its {name} over axis {axis} is the reference: is the {name} missing?"
+            over = "all entries" if axis is None else f"axis {axis}"
+            return f"Its {name} over {over} is the reference: is the {name} missing?"
     for axis, (name, reduce) in product(range(x.g.ndim), _REDUCTIONS.items()):
         smaller = np.asarray(reduce(x.g, axis=axis))
         if x.c.size == smaller.size and _close(x.c.ravel(), smaller.ravel()):
@@ -174,21 +190,21 @@ def _proportions(x: _Mismatch) -> str:
             "their own mean or of 1 minus the sum of a softmax?"
         )
     r = _ratio(x)
-    if r == 0 or abs(r - 1) < 1e-3:
+    if r == 0 or abs(r - 1) <= x.rounding:
         return ""
     if _is_times(x, -1):
         return "It is exactly minus the reference: a sign is wrong."
     sign = " and the sign is wrong" if r < 0 else ""
-    known = _known_factors(x.inputs, sign)
+    known = _known_factors(x, sign)
     return next((text for factor, text in known if _is_times(x, np.sign(r) * factor)), "") or (
         _other_size(abs(r), x, sign)
     )
 
 
 def _other_size(r: float, x: _Mismatch, sign: str) -> str:
-    """r is one number that factors are made of over another."""
-    for (p, due), (q, taken) in product(_sizes(x.inputs).items(), repeat=2):
-        if p != q and abs(r - p / q) <= x.rounding * r:
+    """r is one number of the kind that factors are made of over another, and no whole number."""
+    for (p, due), (q, taken) in product(_lengths(x.inputs).items(), repeat=2):
+        if p % q and q % p and abs(r - p / q) <= x.rounding * r:
             return (
                 f"It is exactly {p} / {q} times the reference in all entries{sign}: is it divided by "
                 f"{taken} = {q} where {due} = {p} is due?"
@@ -206,9 +222,9 @@ def _is_times(x: _Mismatch, r: float) -> bool:
     return bool(np.all(np.abs(x.c - r * x.g) <= max(abs(r), 1.0) * x.near))
 
 
-def _known_factors(inputs: Mapping[str, Array | int], sign: str) -> Iterator[tuple[float, str]]:
+def _known_factors(x: _Mismatch, sign: str) -> Iterator[tuple[float, str]]:
     everywhere = f"in all entries{sign}"
-    for k, what in _sizes(inputs).items():
+    for k, what in _sizes(x).items():
         size = f"{what} = {k}"
         yield k, f"It is exactly {size} times the reference {everywhere}: is the 1/{what} missing?"
         yield 1 / k, f"It is the reference divided by {size} {everywhere}: is there one 1/{what} too many?"
@@ -218,22 +234,52 @@ def _known_factors(inputs: Mapping[str, Array | int], sign: str) -> Iterator[tup
     yield 0.5, f"It is 0.5 times the reference {everywhere}: a factor 2 missing?"
 
 
-def _sizes(inputs: Mapping[str, Array | int]) -> dict[int, str]:
-    """The numbers that a factor is often made of: the number of examples m, then the sizes of axes."""
-    sizes = {int(inputs["m"]): "m"} if np.ndim(inputs.get("m", ())) == 0 else {}
+def _sizes(x: _Mismatch) -> dict[int, str]:
+    """The numbers that a factor is often made of: the lengths; and how many entries there are in all, or for
+    each entry of the output."""
+    sizes: dict[int, str] = {}
+    for name, given in x.inputs.items():
+        each, rest = divmod(np.size(given), x.c.size)
+        if x.c.size > 1 and not rest:
+            sizes.setdefault(each, f"({name}.size / {x.c.size})")
+        sizes.setdefault(np.size(given), f"{name}.size")
+    return {k: what for k, what in sizes.items() if k > 2} | _lengths(x.inputs)
+
+
+def _lengths(inputs: Mapping[str, Array | int]) -> dict[int, str]:
+    """The number of examples m, then the lengths of axes."""
+    lengths = {int(inputs["m"]): "m"} if np.ndim(inputs.get("m", ())) == 0 else {}
     for name, value in inputs.items():
         for axis, n in enumerate(np.shape(value)):
             if n > 2:
-                sizes.setdefault(n, f"{name}.shape[{axis}]")
-    for name, value in inputs.items():
-        sizes.setdefault(np.size(value), f"{name}.size")
-    return {k: what for k, what in sizes.items() if k > 1}
+                lengths.setdefault(n, f"{name}.shape[{axis}]")
+    return {k: what for k, what in lengths.items() if k > 1}
+
+
+def _times_input(x: _Mismatch) -> str:
+    """An input is a factor of one of the two, and not of the other."""
+    for name, given in x.floats():
+        if given.ndim > x.c.ndim or given.size == 0 or np.all(np.abs(given) == 1):
+            continue
+        try:
+            factor = np.broadcast_to(given.astype(np.float64), x.c.shape)
+        except ValueError:  # of another shape
+            continue
+        if np.all(np.abs(x.c * factor - x.g) <= x.near) and not x.right(x.c):
+            return f"Times {name} it is the reference: is {name} left out?"
+        if np.all(np.abs(x.c - factor * x.g) <= x.near * np.maximum(np.abs(factor), 1)):
+            return f"It is the reference times {name}: is {name} one time too many in it?"
+    return ""
 
 
 def _other_factor(x: _Mismatch) -> str:
-    if x.c.size < 2 or not np.any(x.g) or not (r := _ratio(x)) or abs(r - 1) < 1e-3:
+    if x.c.size < 2 or not np.any(x.g) or not (r := _ratio(x)) or abs(r - 1) <= x.rounding:
         return ""
-    return f"It is {r:.6g} times the reference in all entries: is a factor missing or doubled?"
+    if abs(r - 1) >= 1e-3:
+        return f"It is {r:.6g} times the reference in all entries: is a factor missing or doubled?"
+    if np.any(np.abs(x.c - r * x.g) > x.tight + 0.01 * np.abs((r - 1) * x.g)):
+        return ""
+    return f"It is {r:.16g} times the reference in all entries: is a constant in it not exact?"
 
 
 # --- what is added, how exact it is, and where it is wrong ----------------------------------------
@@ -261,23 +307,34 @@ def _added_input(x: _Mismatch) -> str:
     return ""
 
 
+def _averaged(x: _Mismatch) -> str:
+    """computed is a sum or mean of the reference, repeated."""
+    for axis, (name, reduce) in product((None, *range(x.c.ndim)), _REDUCTIONS.items()):
+        reduced = np.asarray(reduce(x.g, axis=axis, keepdims=True))
+        if x.c.size > reduced.size and np.any(reduced) and _close(x.c, np.broadcast_to(reduced, x.c.shape)):
+            over = "all entries" if axis is None else f"axis {axis}"
+            return f"It is the {name} of the reference over {over}, repeated: is one {name} too many taken?"
+    return ""
+
+
 def _along_an_axis(x: _Mismatch) -> str:
     """computed - reference is constant along an axis, or a constant and a multiple of an input: the terms by
     which a mean and a variance enter a gradient."""
     difference = x.c - x.g
-    if not np.any(np.abs(difference) > 10 * x.near):
+    if not x.gradient or not np.any(np.abs(difference) > 10 * x.near):
         return ""
     for axis in (i for i, n in enumerate(x.c.shape) if n > 2):
         if np.all(np.abs(difference - difference.mean(axis, keepdims=True)) <= x.near):
             return (
-                f"It differs from the reference by a number that is the same along axis {axis}: is a mean or "
-                "a sum over that axis left out, or the gradient through one?"
+                f"It differs from the reference by a number that is the same along axis {axis}: is the "
+                "gradient through a mean or a sum over that axis left out or wrong?"
             )
         for name, given in x.floats():
             if given.shape == x.c.shape and x.c.shape[axis] > 3 and _is_affine(difference, given, axis, x):
                 return (
                     f"It differs from the reference, along axis {axis}, by a number and a multiple of "
-                    f"{name}: is the gradient through the mean or the variance over that axis left out?"
+                    f"{name}: is the gradient through a mean, a variance or a sum over that axis left out "
+                    "or wrong?"
                 )
     return ""
 
@@ -355,16 +412,18 @@ def _location(x: _Mismatch) -> str:
     if not np.any(x.c[wrong]):
         return "The wrong entries are 0: a mask, a clip or an unwritten entry?"
     if np.all(np.abs(x.c[wrong] + x.g[wrong]) <= x.near[wrong]):
-        return f"{len(where)} of {x.c.size} entries have the wrong sign, the others are right."
+        has = "has" if len(where) == 1 else "have"
+        return f"{len(where)} of {x.c.size} entries {has} the wrong sign, the others are right."
     sizes = np.unique(np.abs(x.c[wrong]))
     if len(where) > 1 and len(sizes) == 1 and np.all(np.abs(x.g[wrong]) > sizes[0]):
         return f"The wrong entries are all {sizes[0]:g} in magnitude: is it clipped?"
     return ""
 
 
-_OF_ANY_SHAPE = (_wrong_axis, _transposed, _reshaped, _not_summed, _proportions)
+_OF_ANY_SHAPE = (_wrong_axis, _transposed, _reversed, _reshaped, _not_summed, _proportions)
 _OF_THE_SAME_SHAPE = (
-    _added_input, _other_factor, _small_number_added, _along_an_axis, _in_less_precision, _location,
+    _added_input, _times_input, _other_factor, _averaged, _small_number_added, _along_an_axis,
+    _in_less_precision, _location,
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from sandbox.verifier.diagnose import pattern
 from sandbox.verifier.equation import Equation, broadcast, dtype_of
 from sandbox.verifier.kinks import at_a_jump
 from sandbox.verifier.oracle import who_is_wrong
-from sandbox.verifier.rows import Cause, Fault, OutputRow, Scope, Verdict
+from sandbox.verifier.rows import Cause, Fault, Matter, OutputRow, Scope, Verdict
 
 _KEPT = 64 << 20  # bytes of answers
 
@@ -111,9 +111,11 @@ def compare_outputs(
         judged = judge(k, computed) if computed.shape == expected.reference.shape else Explanation()
         if judged.pattern:
             return judged
-        limit, named = threshold(expected.reference.size), equation.named(inputs)
+        limit, named = threshold(expected.reference.size), equation.named(inputs) | _made(equation, inputs)
         of_k = partial(candidates or partial(_candidates, equation, inputs), k)
-        return replace(judged, pattern=pattern(computed, expected, limit, named, of_k))
+        gradient = equation.matter is Matter.GRADIENT
+        words = pattern(computed, expected, limit, named, of_k, gradient=gradient)
+        return replace(judged, pattern=words)
 
     return [
         compare(
@@ -134,6 +136,14 @@ def _row(
     return OutputRow(
         equation.function, scope, layer, name, verdict, finding, matter=equation.matter, **numbers
     )  # fmt: skip
+
+
+def _made(equation: Equation, inputs: Inputs) -> dict[str, Array]:
+    """By name, what an operation makes of the inputs of this backward, of which a gradient is often made."""
+    forward = equation.forward
+    if forward is None or equation.axes:
+        return {}
+    return dict(zip(forward.outputs, references(forward, inputs[equation.cotangents :]), strict=True))
 
 
 def _in_shape(equation: Equation, name: str, output: Value, expected: Measured) -> Value:
@@ -194,6 +204,9 @@ def _mistakes_of_any(equation: Equation, inputs: Inputs) -> Iterator[tuple[str, 
         if i >= count and len(shape) > 1 and shape[-1] == shape[-2] > 1:
             words = f"It is what comes out with {name} transposed: is it transposed where it should not be, "
             yield words + "or not where it should?", (*inputs[:i], np.swapaxes(x, -1, -2), *inputs[i + 1 :])
+        if i >= count and len(shape) > 2 and not equation.axes:
+            words = f"It is what comes out with {name} reversed along its last two axes: is a flip missing, "
+            yield words + "or one too many?", (*inputs[:i], np.flip(x, (-2, -1)), *inputs[i + 1 :])
 
 
 def check_local(

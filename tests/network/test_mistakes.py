@@ -269,6 +269,16 @@ def test_layers_that_are_missing_are_explained_where_they_are_the_first_or_the_l
     assert words or not any("nothing of" in pattern for pattern in patterns)
 
 
+@pytest.mark.parametrize(("by", "words"), [(-1, "There is a 'dW0'"), (1, "are the keys one too high?")])
+def test_shifted_keys_are_told_from_missing_layers(by: int, words: str) -> None:
+    def shifted(grads: Any) -> Any:
+        return {f"{k[:2]}{int(k[2:]) + by * (k[1] != 'A')}": v for k, v in grads.items()}
+
+    text = said(model("L_model_backward", loop(grads=shifted)))
+    assert words in text
+    assert "nothing of" not in text
+
+
 def test_a_single_gradient_that_is_missing_is_not_put_down_to_the_loop() -> None:
     text = said(model("L_model_backward", loop(grads=lambda g: {k: v for k, v in g.items() if k != "dW1"})))
     assert "has no 'dW1'" in text

@@ -18,6 +18,7 @@ from sandbox.verifier.rows import explanation
 Function = Callable[..., Any]
 rng = np.random.default_rng(0)
 x, w, positive = rng.standard_normal((4, 3)), rng.standard_normal((4, 3)), rng.uniform(0.2, 2, (4, 3))
+long = rng.standard_normal((3, 5))
 square, right_factor = rng.standard_normal((3, 3)), rng.standard_normal((3, 3))
 
 
@@ -99,6 +100,27 @@ OF_BACKWARDS: dict[str, Case] = {
         STANDARDISED, of_standardised(0, 0), lambda dout, x: noisy(of_standardised(0, 0)(dout, x), 1e-3),
         (x,), "along axis 0, by a number and a multiple of x",
     ),
+    "the sum of a softmax is left out": (
+        SOFTMAX, lambda dout, x: softmax(x) * dout, lambda dout, x: softmax(x) * noisy(dout, 1e-3), (long,),
+        "along axis 1, by a number and a multiple of out",
+    ),
+    "a factor is left out": (
+        CUBE, lambda dout, x: 3 * x * dout, lambda dout, x: 3 * np.abs(x) * dout, (x,),
+        "Times x it is the reference",
+    ),
+    "a factor too many": (
+        QUOTIENT, lambda dout, x, w: (dout, -x / w**2 * dout),
+        lambda dout, x, w: (dout / w * 1.1, -x / w**2 * dout), (x, w), "It is the reference times w",
+    ),
+    "an inexact constant": (
+        CUBE, lambda dout, x: 3.002 * x**2 * dout, lambda dout, x: noisy(3 * x**2 * dout, 2e-3), (x,),
+        "is a constant in it not exact?",
+    ),
+    "the order is reversed": (
+        (lambda x: np.cumsum(x), lambda x: jnp.cumsum(x)), lambda dout, x: np.cumsum(dout[::-1]),
+        lambda dout, x: np.cumsum(noisy(dout, 1e-3)[::-1]), (x[:, 0],),
+        "It is the reference, reversed along axis 0",
+    ),
     "the diagonal of a Jacobian": (
         SOFTMAX, lambda dout, x: softmax(x) * (1 - softmax(x)) * dout,
         lambda dout, x: softmax(x) * (1 - softmax(x)) * noisy(dout, 1e-3), (x,),
@@ -115,6 +137,11 @@ OF_BACKWARDS: dict[str, Case] = {
     "the size of all": (
         (lambda x: x.mean(), lambda x: x.mean()), lambda dout, x: dout + 0 * x,
         lambda dout, x: 1.002 * dout + 0 * x, (x,), "It is exactly x.size = 12 times the reference",
+    ),
+    "a mean too many": (
+        (lambda x: x**2 / 2, lambda x: x**2 / 2), lambda dout, x: np.mean(x * dout, axis=0) + 0 * x,
+        lambda dout, x: np.mean(x * dout, axis=0) + 1e-3 * x, (x,),
+        "It is the mean of the reference over axis 0, repeated",
     ),
     "an epsilon in a denominator": (
         LOG, lambda dout, x: dout / (x + 2e-3), lambda dout, x: dout / x * (1 + 2e-3), (positive,),

@@ -20,7 +20,7 @@ Layer = tuple[Any, Any]
 
 def as_numbers(name: str, value: ArrayLike) -> Array:
     array = np.asarray(value)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" or array.dtype == np.float16:
         raise TypeError(
             f"{name} has dtype {array.dtype}, expected real numbers; pass a float64 or float32 array."
         )

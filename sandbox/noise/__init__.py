@@ -10,6 +10,9 @@ primitive in `primitives`, sums and products of matrices in `sums`, an output as
 """
 
 from sandbox.noise.measure import K, Measured, Noise, measure, trace, widened
-from sandbox.noise.precision import is_float
+from sandbox.noise.precision import Precision, arithmetic, half_unit, is_float, is_narrow
 
-__all__ = ["K", "Measured", "Noise", "is_float", "measure", "trace", "widened"]
+__all__ = [
+    "K", "Measured", "Noise", "Precision", "arithmetic", "half_unit", "is_float", "is_narrow", "measure",
+    "trace", "widened",
+]  # fmt: skip

@@ -138,6 +138,12 @@ class Evaluation:
             self.overflown(array, np.isinf(deviation), y[1:])
         return Sampled(y)
 
+    def summed(self, result: Value, deviation: Array) -> Value:
+        """A sum that errs by `deviation`, and is stored."""
+        if self.precision.of_sums is not self.precision:
+            deviation = np.hypot(deviation, self.precision.floor(reference(result)))
+        return self.perturbed(result, deviation)
+
     def overflown(self, array: Array, certain: Array, samples: Array) -> None:
         """Makes samples infinite that are beyond the largest number, or certain to have been on the way; then
         of either sign by turns, because which partial sum overflows depends on the order of the terms."""
@@ -251,7 +257,7 @@ def of_one(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> Value:
     if name in EXACT or raw(result).dtype.kind not in "fc":
         return result
     if name == "reduce_sum":
-        return state.perturbed(result, of_sum(reference(values[0]), params["axes"], state.precision))
+        return state.summed(result, of_sum(reference(values[0]), params["axes"], state.precision.of_sums))
     return state.rounded(name, result, *values)
 
 
@@ -273,8 +279,8 @@ def _product(state: Evaluation, x: Value, y: Value, shaped: Callable[[Array], Ar
     result = sampled_like(shaped(raw(x) @ raw(y)), x, y)
     if raw(result).dtype.kind not in "fc":
         return result
-    deviation = of_products(reference(x), reference(y), state.precision)
-    return state.perturbed(result, shaped(deviation))
+    deviation = of_products(reference(x), reference(y), state.precision.of_sums)
+    return state.summed(result, shaped(deviation))
 
 
 def accumulated(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> Value:
@@ -282,9 +288,9 @@ def accumulated(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> V
     [result] = _vectorised(eqn, values)
     if raw(result).dtype.kind not in "fc":
         return result
-    y, u = reference(result), state.precision.u
+    y, u = reference(result), state.precision.of_sums.u
     deviation = primitives.ACCUMULATED[eqn.primitive.name](eqn, y, [reference(v) for v in values], u)
-    return state.perturbed(result, u * deviation + np.where(y != 0, state.precision.underflow, 0.0))
+    return state.summed(result, u * deviation + np.where(y != 0, state.precision.underflow, 0.0))
 
 
 def by_jax(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:

@@ -16,7 +16,7 @@ from jax.extend import core
 from jax.tree_util import PyTreeDef
 
 from sandbox.noise.interpreter import Evaluation, Sampled, Value, form, program, reference, run
-from sandbox.noise.precision import Precision
+from sandbox.noise.precision import Precision, is_float
 from sandbox.typing import Array
 
 K = 32
@@ -46,7 +46,7 @@ class Noise:
 def widened(array: Array) -> Array:
     """In double precision; whole numbers too, because JAX divides those of 8 bits in float32."""
     wide: dict[str, type[np.generic]] = {"f": np.float64, "i": np.int64, "u": np.int64}
-    return array.astype(wide.get(array.dtype.kind, array.dtype))
+    return array.astype(np.float64 if is_float(array.dtype) else wide.get(array.dtype.kind, array.dtype))
 
 
 def trace(function: Callable[..., object], *arguments: object) -> tuple[core.ClosedJaxpr, list[Array]]:
@@ -79,7 +79,8 @@ def measure(
     Args:
         function: written in JAX; its result's leaves are the outputs.
         arguments: taken as rounded to `dtype`.
-        dtype: of the tested computation, float32 or float64.
+        dtype: of the tested computation, float32 or float64; float16 or bfloat16 for one that rounds to it
+            after each operation, and adds up in float32.
         samples: K, the degrees of freedom of sigma.
 
     Raises:

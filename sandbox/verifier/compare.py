@@ -8,6 +8,10 @@ of N components fails when some z_i exceeds the quantile of t_K at ALPHA / N (Bo
 all components err together, and then it is |t_K|. So an output that is right fails with a
 probability below 2 ALPHA, whatever its size. Roundings have a root mean square of about 0.4 u, the
 samples of u, which leaves a margin for roundings that are not independent.
+
+An output of 16 bit (float16, bfloat16) is what float32 gives, rounded once more: sigma is that of float32 at
+the inputs widened exactly, and half a unit in the last place of c_i in its own dtype is taken off |c_i - g_i|
+first, which a correct rounding never exceeds, whatever its distribution.
 """
 
 from collections.abc import Callable
@@ -17,7 +21,7 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy.special import stdtrit
 
-from sandbox.noise import K, Measured
+from sandbox.noise import K, Measured, Precision, half_unit, is_float, is_narrow
 from sandbox.typing import Array, Dtype
 from sandbox.verifier.rows import UNKNOWN, Entry, Fault, OutputRow, Verdict, sigmas
 
@@ -32,10 +36,12 @@ _NOT_FINITE = (
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is behind a failure, as far as it is known: the mistake in words, and who is wrong."""
+    """What is behind a failure, as far as it is known: the mistake in words, and who is wrong; or, `excuse`,
+    why it may be none."""
 
     pattern: str = ""
     at_fault: Fault = Fault.UNASKED
+    excuse: str = ""
 
 
 Explain = Callable[[Array, Measured], Explanation]
@@ -73,7 +79,7 @@ def compare(
     incomparable = partial(row, Verdict.FAIL, sigma_error=np.inf, tensor_error=np.inf, relative_error=np.inf)
     if given is None:
         return incomparable(f"it is None, expected an array of shape {g.shape}.")
-    if computed.dtype.kind not in "fiub":
+    if computed.dtype.kind not in "fiub" and not is_float(computed.dtype):
         return incomparable(f"its dtype is {computed.dtype}, expected real numbers.")
     if computed.shape != g.shape:
         finding = f"its shape is {computed.shape}, expected {g.shape}."
@@ -113,6 +119,10 @@ def _judged(
     if not passed.values_right:
         worst, explained = _worst(computed, expected.reference, errors.z), explain(computed, expected)
         finding = _not_finite(worst[0], computed) or _further_off(errors.z, passed.threshold, worst[0])
+        if explained.excuse and not other_dtype:
+            return row(
+                Verdict.NOT_JUDGED, f"{finding} {explained.excuse}", worst=worst, pattern=explained.pattern
+            )
         return row(
             Verdict.FAIL, f"{other_dtype}; {finding}" if other_dtype else finding, worst=worst,
             pattern=explained.pattern, at_fault=explained.at_fault,
@@ -125,7 +135,7 @@ def _judged(
         finite = np.isfinite(expected.reference).any()
         reason = "all entries overflow in this dtype." if finite else "the reference is not finite."
         return row(Verdict.NOT_COMPARED, reason)
-    whole, entry = _caught(expected, passed)
+    whole, entry = _caught(computed, expected, passed)
     if whole > COARSE:
         beyond = "rounding, or underflow, is larger than the whole of it."
         finding = f"an error of {whole:.1g} of the whole would have passed, too." if whole < 1 else beyond
@@ -133,27 +143,35 @@ def _judged(
     return row(Verdict.PASS, caught=whole, caught_entry=entry)
 
 
-def _caught(expected: Measured, passed: OutputRow) -> tuple[float, float]:
+def _caught(computed: Array, expected: Measured, passed: OutputRow) -> tuple[float, float]:
     """What a pass is worth: the smallest d for which (1 + d) g would have failed, in its worst entry or as a
-    whole; and the smallest of one entry alone, of the middle one of those that are not 0."""
+    whole; and the smallest of one entry alone, of the middle one of those that are not 0. In 16 bit, with
+    the half unit in the last place that is allowed."""
     g, sigma = np.abs(expected.reference), expected.sigma
     known = np.isfinite(sigma) & np.isfinite(g) & (g > 0)
     if not known.any():
         return UNKNOWN, UNKNOWN
+    h = np.broadcast_to(half_unit(computed), g.shape)[known]
     g, sigma = g[known], sigma[known]
     with np.errstate(all="ignore"):
-        each = passed.threshold * (sigma / g)
+        each = (passed.threshold * sigma + h) / g
         unit = g.max()
-        norms = np.linalg.norm(sigma / unit) / np.linalg.norm(g / unit)
-        whole = min(float(each.min()), float(passed.tensor_threshold * norms))
+        allowed = (passed.tensor_threshold * sigma + h) / unit
+        whole = min(float(each.min()), float(np.linalg.norm(allowed) / np.linalg.norm(g / unit)))
     return whole, float(np.median(each))
 
 
 def wrong_by(computed: Array, expected: Measured) -> Array:
     """computed - reference in the entries that are further off than rounding explains, 0 in the others."""
-    g = expected.reference
+    g, z = expected.reference, _errors(computed, expected, _comparable(computed, expected)).z
+    error = computed.astype(np.float64) - g
+    error -= np.sign(error) * np.minimum(np.abs(error), half_unit(computed))
+    return np.where(z > threshold(g.size), error, 0.0)
+
+
+def agrees(computed: Array, expected: Measured) -> bool:
     errors = _errors(computed, expected, _comparable(computed, expected))
-    return np.where(errors.z > threshold(g.size), computed.astype(np.float64) - g, 0.0)
+    return errors.sigma_error <= threshold(computed.size) and errors.tensor_error <= threshold(1)
 
 
 def _not_finite(first: Entry, computed: Array) -> str:
@@ -200,7 +218,18 @@ def _comparable(computed: Array, expected: Measured) -> Array:
     """The entries that have a reference: after an overflow, which later number it spoils (inf - inf, 0 inf)
     depends on the order of operations."""
     known = np.isfinite(expected.sigma) & np.isfinite(expected.reference)
+    known &= ~_overflown(computed, expected)
     return known & np.isfinite(computed) if expected.overflow else known
+
+
+def _overflown(computed: Array, expected: Measured) -> Array:
+    """The entries that are infinite because a narrow dtype holds nothing as large."""
+    if not is_narrow(computed.dtype):
+        return np.zeros((), bool)
+    g, largest = expected.reference, Precision.of(computed.dtype).largest
+    beyond = largest + half_unit(np.asarray(largest, computed.dtype))
+    infinite = computed.astype(np.float64) == np.copysign(np.inf, g)
+    return np.asarray(infinite & (np.abs(g) + threshold(g.size) * expected.sigma >= beyond))
 
 
 def _undefined(computed: Array, g: Array, comparable: Array) -> str:
@@ -213,8 +242,8 @@ def _undefined(computed: Array, g: Array, comparable: Array) -> str:
         return ""
     index = tuple(int(i) for i in unknown[0])
     return (
-        f"{len(unknown)} of {g.size} entries cannot be judged: entry {index} is {computed[index]:.6g}, and "
-        f"the mirror's {g[index]}."
+        f"{len(unknown)} of {g.size} entries cannot be judged: entry {index} is "
+        f"{float(computed[index]):.6g}, and the mirror's {g[index]}."
     )
 
 
@@ -223,6 +252,8 @@ def _errors(computed: Array, expected: Measured, comparable: Array) -> _Errors:
     g, overflowed = expected.reference, int(comparable.size - np.count_nonzero(comparable))
     with np.errstate(all="ignore"):
         error = np.abs(np.where(comparable, computed.astype(np.float64, copy=False) - g, 0.0))
+        if is_narrow(computed.dtype):
+            error = np.maximum(error - half_unit(computed), 0.0)
         if not error.any():  # many agree to the bit
             return _Errors(error, 0.0, 0.0, 0.0, overflowed)
         error = np.where(np.isnan(error), np.inf, error)

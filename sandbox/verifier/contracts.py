@@ -12,7 +12,7 @@ from functools import cached_property, partial
 import jax
 import numpy as np
 
-from sandbox.noise import Measured, Noise
+from sandbox.noise import Measured, Noise, Precision, arithmetic, is_float, is_narrow
 from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.equation import Equation, dtype_of
 from sandbox.verifier.loading import raised_at
@@ -234,17 +234,23 @@ def _other_dtype(s: _Subject) -> None:
 
 def _linear(s: _Subject) -> None:
     # Powers of 2 scale every rounding error with the result; a dtype of few exponents takes smaller ones.
-    limits, count = np.finfo(dtype_of(s.inputs)), s.equation.cotangents
-    far = 2.0 ** min(40, limits.maxexp // 3)
+    dtype, count = dtype_of(s.inputs), s.equation.cotangents
+    limits, far = (
+        Precision.of(arithmetic(dtype)),
+        2.0 ** min(40, round(np.log2(Precision.of(dtype).largest)) // 3),
+    )
     for factor in (far, 1 / far, -1.0):
-        inputs = (*(x * x.dtype.type(factor) for x in s.inputs[:count]), *s.inputs[count:])
+        scaled = [x * x.dtype.type(factor) for x in s.inputs[:count]]
+        if any(np.any(y / y.dtype.type(factor) != x) for x, y in zip(s.inputs, scaled, strict=False)):
+            continue  # which lost digits
+        inputs = (*scaled, *s.inputs[count:])
         expected = replace(s.expected, outputs=tuple(_scaled(o, factor, limits) for o in s.expected.outputs))
         s.agree(s.call(inputs), expected, inputs, f"with {factor:g} times the cotangent")
 
 
-def _scaled(output: Measured, factor: float, limits: np.finfo[Value]) -> Measured:
-    g, sigma = output.reference * factor, output.sigma * abs(factor) + float(limits.tiny)
-    beyond = np.abs(g) > float(limits.max) / 8  # what leads to it may overflow
+def _scaled(output: Measured, factor: float, limits: Precision) -> Measured:
+    g, sigma = output.reference * factor, output.sigma * abs(factor) + limits.underflow
+    beyond = np.abs(g) > limits.largest / 8  # what leads to it may overflow
     return Measured(g, np.where(beyond, np.inf, sigma), output.overflow or bool(beyond.any()))
 
 
@@ -319,6 +325,8 @@ def _asked(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[Cont
     if not right:
         return
     of_values = _OF_RIGHT_VALUES | (_OF_BACKWARDS if s.equation.cotangents else {})
+    if is_narrow(dtype_of(s.inputs)):  # a kernel is written for its dtype
+        del of_values[Contract.OTHER_DTYPE]
     yield from ((contract, "", ask) for contract, ask in of_values.items())
     for contract, axes in _single(s.equation.axes):
         yield contract, "", partial(_one, axes=axes, what=contract)
@@ -344,7 +352,7 @@ def _arrays(nested: Value) -> list[Array]:
 
 
 def _is_float(x: Value) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+    return isinstance(x, np.ndarray) and is_float(x.dtype)
 
 
 def _by_examples(equation: Equation, inputs: Inputs, change: Callable[[Array], Array]) -> Inputs:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from sandbox.noise import arithmetic, is_float
 from sandbox.typing import Array, Dtype, Function, Inputs, Value
 from sandbox.verifier.rows import Matter, Verdict
 
@@ -97,6 +98,9 @@ def broadcast(equation: Equation, inputs: Inputs) -> list[Array]:
 
 
 def dtype_of(inputs: Inputs) -> Dtype:
-    """The dtype that the outputs should have: the widest of the inputs' float dtypes."""
-    floats = [x.dtype for x in map(np.asarray, inputs) if x.dtype.kind == "f"]
+    """The dtype that the outputs should have: the widest of the inputs' float dtypes, or one that holds them
+    all."""
+    floats = {x.dtype for x in map(np.asarray, inputs) if is_float(x.dtype)}
+    if len(floats) > 1:
+        floats = set(map(arithmetic, floats))
     return np.result_type(*floats) if floats else np.dtype(np.float64)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox.noise import Measured, measure
+from sandbox.noise import Measured, is_float, measure
 from sandbox.typing import Array, Inputs, Value
 from sandbox.verifier.equation import Equation
 
@@ -66,7 +66,7 @@ def _directions(inputs: Inputs, count: int, j: int, error: Array) -> Iterator[In
     def alone(i: int, v: Array) -> Inputs:
         return tuple(v if other == i else None for other in range(len(inputs)))
 
-    floats = [i for i, x in enumerate(inputs) if i >= count and np.asarray(x).dtype.kind == "f"]
+    floats = [i for i, x in enumerate(inputs) if i >= count and is_float(np.asarray(x).dtype)]
     yield alone(j, np.sign(error))
     yield from (alone(i, np.ones(np.shape(inputs[i]))) for i in floats)
     rng = np.random.default_rng(0)

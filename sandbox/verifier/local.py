@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from sandbox.noise import K, Measured, Noise, measure
+from sandbox.noise import K, Measured, Noise, arithmetic, half_unit, is_narrow, measure
 from sandbox.typing import Array, Function, Inputs, Value
-from sandbox.verifier.compare import Explanation, compare, threshold, wrong_by
+from sandbox.verifier.compare import Explanation, agrees, compare, threshold, wrong_by
 from sandbox.verifier.diagnose import pattern
 from sandbox.verifier.equation import Equation, broadcast, dtype_of
 from sandbox.verifier.kinks import at_a_jump
@@ -77,15 +77,27 @@ def _evaluated(equation: Equation, inputs: Inputs, samples: int) -> Noise:
     given = tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays)
     noise = _answers.get(
         (equation.reference, str(dtype), samples, given),
-        lambda: measure(equation.reference, *arrays, dtype=dtype, samples=samples),
+        lambda: measure(equation.reference, *arrays, dtype=arithmetic(dtype), samples=samples),
     )
     if equation.picks is not None:
         return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
     return noise
 
 
+def _in_steps(equation: Equation, inputs: Inputs, k: int) -> Measured:
+    """Output k of a computation that rounds each result to the 16 bit of its inputs."""
+    return measure(equation.reference, *broadcast(equation, inputs), dtype=dtype_of(inputs)).outputs[k]
+
+
+_IN_STEPS = (
+    "It is not what float32 gives, rounded once to {}. Code that rounds to it in between may be this far "
+    "off, which is not judged yet: compute in float32 and round at the end, or check it with float32 inputs."
+)
+
+
 def _digest(array: Array) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(array).data).digest() if array.size else b""
+    plain = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # because bfloat16 is no buffer
+    return hashlib.blake2b(plain.data).digest() if array.size else b""
 
 
 def _size(noise: Noise) -> int:
@@ -109,13 +121,15 @@ def compare_outputs(
 
     def explain(k: int, computed: Array, expected: Measured) -> Explanation:
         judged = judge(k, computed) if computed.shape == expected.reference.shape else Explanation()
+        excuse = _excuse(equation, inputs, k, computed)
         if judged.pattern:
-            return judged
+            return replace(judged, excuse=excuse)
         limit, named = threshold(expected.reference.size), equation.named(inputs) | _made(equation, inputs)
+        expected = replace(expected, sigma=expected.sigma + half_unit(computed) / limit)
         of_k = partial(candidates or partial(_candidates, equation, inputs), k)
         gradient = equation.matter is Matter.GRADIENT
         words = pattern(computed, expected, limit, named, of_k, gradient=gradient)
-        return replace(judged, pattern=words)
+        return replace(judged, pattern=words, excuse=excuse)
 
     return [
         compare(
@@ -124,6 +138,13 @@ def compare_outputs(
         )
         for k, (name, output, of) in enumerate(zip(equation.outputs, outputs, noise.outputs, strict=True))
     ]  # fmt: skip
+
+
+def _excuse(equation: Equation, inputs: Inputs, k: int, computed: Array) -> str:
+    dtype = dtype_of(inputs)
+    if not is_narrow(dtype) or not agrees(computed, _in_steps(equation, inputs, k)):
+        return ""
+    return _IN_STEPS.format(dtype)
 
 
 def _row(

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from sandbox.noise import is_float
 from sandbox.typing import Value
 
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), np.generic)
@@ -77,7 +78,7 @@ def _parts(before: object, after: object, where: str) -> Iterator[tuple[str, obj
         return ((f"{where}[{i}]", b, a) for i, (b, a) in enumerate(zip(before, after, strict=True)))
     if isinstance(before, np.ndarray) or isinstance(after, np.ndarray):
         b, a = np.asarray(before), np.asarray(after)
-        return "" if b.dtype == a.dtype and np.array_equal(b, a, equal_nan=b.dtype.kind == "f") else where
+        return "" if b.dtype == a.dtype and np.array_equal(b, a, equal_nan=is_float(b.dtype)) else where
     if hasattr(before, "__dict__") and type(before) is type(after) and not callable(before):
         return iter([(where, vars(before), vars(after))])
     # Of other objects a copy need not be equal.

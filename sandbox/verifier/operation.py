@@ -358,8 +358,8 @@ def _check_input(what: str, x: Value) -> None:
     which nothing is compared."""
     if _is_array(x) and not (is_float(x.dtype) or x.dtype.kind in "iub"):
         raise TypeError(
-            f"{what} has dtype {x.dtype}, expected float64, float32, float16, whole numbers or booleans; "
-            "give the real and the imaginary part of complex numbers as two inputs."
+            f"{what} has dtype {x.dtype}, expected float64, float32, float16, bfloat16, whole numbers or "
+            "booleans; give the real and the imaginary part of complex numbers as two inputs."
         )
     if _is_array(x) and np.isnan(x).any():
         raise ValueError(f"{what} holds NaN, with which nothing can be compared; give numbers.")

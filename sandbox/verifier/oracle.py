@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sandbox.noise import is_float
 from sandbox.typing import Array, Inputs, Value
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.nested import copied
@@ -136,7 +137,7 @@ def _along(
     """<dout, forward> as a function of the forward's input j alone, and the value of that input."""
     count = equation.cotangents
     cotangents = [np.asarray(x, np.float64) for x in inputs[:count]] or [np.ones(())]
-    arguments = [np.asarray(x, np.float64) if np.asarray(x).dtype.kind == "f" else x for x in inputs[count:]]
+    arguments = [np.asarray(x, np.float64) if is_float(np.asarray(x).dtype) else x for x in inputs[count:]]
 
     def along(x: Array) -> Value:
         outputs = forward(*copied((*arguments[:j], x, *arguments[j + 1 :])))

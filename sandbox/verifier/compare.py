@@ -103,9 +103,9 @@ def compare(
 def _rounded_only(passed: OutputRow, given: Dtype, due: Dtype) -> bool:
     """Whether what is wrong beside the dtype is the rounding to it: to first order sigma goes as the unit
     roundoff does."""
-    if given.kind != "f":
+    if not is_float(given):
         return False
-    coarser = float(np.finfo(given).eps) / float(np.finfo(due).eps)
+    coarser = Precision.of(given).u / Precision.of(due).u
     entries, tensor = passed.threshold * coarser, passed.tensor_threshold * coarser
     return passed.sigma_error <= entries and passed.tensor_error <= tensor
 

@@ -18,7 +18,7 @@ from sandbox import Operation, check_operation
 from sandbox.verifier import search
 
 LIMIT = 0.5
-vectors = hnp.arrays(np.float64, st.integers(10, 40), elements=st.floats(-3, 3))
+vectors = hnp.arrays(np.float64, st.integers(10, 40), elements=st.floats(-3, 3, width=16))
 
 
 @pytest.fixture(autouse=True)

@@ -20,13 +20,13 @@ MOST = 1000  # numbers that are written down
 
 
 def as_python(operation: Operation, inputs: Inputs, cotangents: Inputs, report: Report) -> str:
-    """The inputs, and a call of the function at fault; of a contract the check once more. Of inputs that
-    are too many for a page nothing."""
+    """The inputs, and a call of the function at fault; of a contract, or of a layer, the check once more. Of
+    inputs that are too many for a page nothing."""
     if sum(map(np.size, jax.tree.leaves((inputs, cotangents)))) > MOST:
         return ""
     row, given = report.findings[0].row, dict(zip(operation.inputs, inputs, strict=False))
     names = ", ".join(given)
-    if not isinstance(row, OutputRow):
+    if not isinstance(row, OutputRow) or operation.rest:
         check = f"print(sandbox.check({operation.name}, {names}))"
         return "\n".join(["import numpy as np", "import sandbox", "", *assignments(given.items()), "", check])
     douts = {f"d{output}": x for output, x in zip(operation.outputs, cotangents, strict=True)}
@@ -46,7 +46,9 @@ def _imports(operation: Operation) -> Iterator[str]:
 
 
 def _is_named(function: object) -> bool:
-    return getattr(function, "__qualname__", "<lambda>").isidentifier()
+    """Whether it is itself what is called by its name."""
+    own = not hasattr(function, "__wrapped__")
+    return own and getattr(function, "__qualname__", "<lambda>").isidentifier()
 
 
 def _name(operation: Operation, part: str) -> str:

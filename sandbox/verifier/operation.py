@@ -10,7 +10,7 @@ mirror in units of sigma, the contracts, and, where backward and mirror disagree
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from typing import Literal
 
 import jax
@@ -31,6 +31,7 @@ from sandbox.verifier.recording import unrecorded
 from sandbox.verifier.report import Report, merged
 from sandbox.verifier.rows import Cause, Matter, OutputRow, Row, Scope, Verdict
 from sandbox.verifier.search import smallest_failure
+from sandbox.verifier.wrapped import Layer, backward_of_loss, forward_of_loss
 
 SEED = 20_240_302  # of the cotangents
 
@@ -49,17 +50,27 @@ class Operation:
         backward: in NumPy: backward(dout, cache) or backward(dout, *inputs), one dout for each output.
             Returns the gradients of the differentiable inputs of the sum of dout * out: one array, or a
             tuple in the order of the inputs (None, or nothing, for the others), or a dict with the
-            inputs' names ("x" or "dx").
+            inputs' names ("x" or "dx"). With differentiable=() a forward alone is checked, without one.
         mirror: the forward in JAX, of the same inputs; returns the outputs alone.
         examples: a sequence of tuples of inputs, or a Hypothesis strategy that draws such tuples.
         name: by default the forward's, without "_forward".
         outputs: their names.
         convention: what the backward is given besides the cotangents.
         differentiable: names of inputs (as the mirror's signature has them, or the forward's if the mirror's
-            has *args). By default every array of floats; whole numbers, Python numbers, strings and None are
-            passed on as they are.
+            has *args). By default every array of floats, and each number of Python for which the backward
+            returns a gradient; all else is passed on as it is.
         factors: a gradient that is something else than that of the sum of dout * out by convention:
             {"W": lambda x, W: 1 / len(x)} for a dW that is a mean over examples.
+        seed: of NumPy's global generator, set before each call of forward and mirror: a dropout that draws
+            its mask with np.random.rand draws the same one in both, if the mirror draws it like that too.
+        rest: inputs that follow those of each example.
+
+    An input may be a dict, a list or a tuple of arrays (parameters, say), its gradient one with the same
+    keys, or with "dW1" for "W1"; each array has a row of its own, dparams['W1']. An input may also be a
+    seed, from which forward and mirror both draw a mask with NumPy, or the mask itself, of booleans.
+
+    `Operation.of_layer` takes an object with forward and backward, `Operation.of_loss` a function that
+    returns (loss, gradients).
 
     Raises:
         TypeError, ValueError: an argument is not of the kinds above.
@@ -74,6 +85,40 @@ class Operation:
     convention: Literal["cache", "inputs"] = "cache"
     differentiable: tuple[str, ...] | None = None
     factors: Mapping[str, Callable[..., float]] = field(default_factory=dict)
+    seed: int | None = None
+    rest: Inputs = field(default=(), repr=False)
+
+    @staticmethod
+    def of_layer(layer: Value, mirror: Function, examples: Value = (), **options: Value) -> "Operation":
+        """A layer that keeps its cache, its parameters and their gradients in itself.
+
+            linear = Operation.of_layer(Linear(4, 3), lambda x, W, b: x @ W + b, examples=[(x,)])
+
+        Args:
+            layer: out = layer.forward(x), dx = layer.backward(dout). Parameters are self.W or
+                self.params["W"], their gradients self.dW, self.grads["W"] or self.grads["dW"], or those in
+                the list self.grads in the order of the list self.params.
+            mirror: of the forward's inputs, then of the parameters, by their names.
+            examples: of the forward's inputs; the parameters are the layer's.
+            options: of an Operation.
+        """
+        names = tuple(inspect.signature(mirror).parameters)
+        wrapped = Layer.of(layer, names)
+        options = {"name": type(layer).__name__, "rest": wrapped.values, **options}
+        # Functions without names of their own are called by the layer's.
+        return Operation(partial(wrapped.forward), partial(wrapped.backward), mirror, examples, **options)
+
+    @staticmethod
+    def of_loss(function: Function, mirror: Function, examples: Value = (), **options: Value) -> "Operation":
+        """A function that returns a loss and its gradients: (loss, dx), (loss, dx, dW), (loss, grads).
+
+            softmax = Operation.of_loss(softmax_loss, mirror, examples=[(x, y)])
+
+        The gradients are those of a backward; the mirror returns the loss alone.
+        """
+        options = {"outputs": ("loss",), "convention": "inputs", **options}
+        forward, backward = forward_of_loss(function), backward_of_loss(function)
+        return Operation(forward, backward, mirror, examples, **options)
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -163,7 +208,11 @@ def check_operation(
     """
     if not isinstance(operation, Operation):
         raise TypeError(f"operation is a {type(operation).__name__}, expected a sandbox.Operation.")
-    operation = replace(operation)  # another one to the caches: its mirror may depend on what has changed
+    # Another one to the caches: its mirror may depend on what has changed.
+    operation = replace(
+        operation, forward=_seeded(operation.forward, operation.seed),
+        mirror=_seeded(operation.mirror, operation.seed),
+    )  # fmt: skip
     if not inputs and operation.draws:
         return smallest_failure(
             operation.examples, lambda case: _check_case(operation, case, contracts), name=operation.name,
@@ -190,6 +239,23 @@ def _example(operation: Operation, inputs: Inputs, report: Report) -> str:
     accepted, names = _accepted(operation, inputs)
     case = bound(operation, accepted, names)
     return as_python(operation, inputs, _with_cotangents(case)[: len(case.shapes)], report)
+
+
+def _seeded(function: Function, seed: int | None) -> Function:
+    """With NumPy's global generator in the same state at each call, which is left as it was."""
+    if seed is None:
+        return function
+
+    @wraps(function)
+    def seeded(*inputs: Value) -> Value:
+        state = np.random.get_state()
+        np.random.seed(seed)
+        try:
+            return function(*inputs)
+        finally:
+            np.random.set_state(state)
+
+    return seeded
 
 
 # --- one case -------------------------------------------------------------------------------------
@@ -296,6 +362,8 @@ def _accepted(operation: Operation, inputs: Value) -> tuple[Inputs, tuple[str, .
     Raises:
         TypeError, ValueError: they do not fit the operation.
     """
+    if isinstance(inputs, tuple | list) and len(inputs) + len(operation.rest) == len(operation.inputs):
+        inputs = (*inputs, *operation.rest)
     _check_count(operation, inputs)
     found: dict[str, Value] = {}
 

@@ -27,13 +27,17 @@ def as_python(operation: Operation, inputs: Inputs, cotangents: Inputs, report: 
     row, given = report.findings[0].row, dict(zip(operation.inputs, inputs, strict=False))
     names = ", ".join(given)
     if not isinstance(row, OutputRow) or operation.rest:
-        check = f"print(sandbox.check({operation.name}, {names}))"
+        check = f"print(sandbox.check({operation.name}, {names}))  # {operation.name}: the Operation"
         return "\n".join(["import numpy as np", "import sandbox", "", *assignments(given.items()), "", check])
     douts = {f"d{output}": x for output, x in zip(operation.outputs, cotangents, strict=True)}
     backward = row.output not in operation.outputs
     made = given | (douts if backward else {})
-    call = _of_backward(operation, ", ".join(douts), names) if backward else _of_forward(operation, names)
+    call = list(
+        _of_backward(operation, ", ".join(douts), names) if backward else _of_forward(operation, names)
+    )
     imports = ["import numpy as np", *_imports(operation)]
+    if any(f"{operation.name}." in line for line in call):
+        imports.append(f"# {operation.name}: the Operation")
     return "\n".join([*imports, "", *assignments(made.items()), "", *call, *_expected(row)])
 
 

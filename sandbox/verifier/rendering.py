@@ -155,7 +155,8 @@ def _outputs_of(finding: Finding) -> list[str]:
 
 def _after(report: Report) -> Iterator[str]:
     """What is said after the mistakes."""
-    if report.stood_in and len(report.findings) > 0:
+    others = set(report.yours) - set(report.stood_in)
+    if report.stood_in and (others or not report.yours):
         names = ", ".join(report.stood_in)
         yield f"The other functions were judged with the sandbox's own {names}."
     if report.yours:

@@ -12,26 +12,32 @@ primitives (see `sandbox.noise.primitives`):
   subnormal numbers to 0; above the largest number the sample becomes infinite, as it does in the dtype.
 * A comparison is decided with the deviation of its operands enlarged T = 8 times, in each sample:
   whichever way rounding may turn it, some samples turn it so, and sigma covers both branches.
+
+Large values are evaluated with a few samples at a time. What depends on the reference alone is found out once
+for each place, that is, each perturbation in each equation of each iteration.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, reduce
-from typing import TypeAlias, cast
+from functools import lru_cache, partial, reduce
+from typing import TypeAlias, TypeVar, cast
 
 import jax
 import numpy as np
+import numpy.typing as npt
 from jax.extend import core
 
 from sandbox.noise import primitives
+from sandbox.noise.draws import Draws, Place
 from sandbox.noise.precision import Precision
 from sandbox.noise.primitives import COMPARISONS, DECISIONS, EXACT, ROUNDED, SHORT
 from sandbox.noise.sums import of_products, of_sum
 from sandbox.typing import Array
 
-SEED = 20_240_229
 ENLARGED = 8.0
 SPARE = 100  # steps that a sample of a loop may take after the reference has ended
+PIECE = 1 << 17  # numbers that are perturbed at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Sampled:
 
 
 Value: TypeAlias = Array | Sampled
+_T = TypeVar("_T")
 
 
 def raw(value: Value) -> Array:
@@ -75,26 +82,57 @@ def aligned(values: Sequence[Value]) -> list[Array]:
 @dataclass
 class Evaluation:
     """Where one evaluation takes its errors from, and what it has met so far: primitives that are not known,
-    the number of decisions that rounding may turn, whether a number is beyond the tested dtype."""
+    the decisions that rounding may turn, whether a number is beyond the tested dtype.
+
+    `total` samples, of which `samples` at a time; if in `parts`, what will be asked for again is kept.
+    `equation` is the place of the one that is evaluated: its number, and those of the ones around it with the
+    turn of a loop; `perturbations` counts those in it.
+    """
 
     precision: Precision
+    total: int
     samples: int
-    bits: np.random.SFC64 = field(default_factory=lambda: np.random.SFC64(SEED))
+    parts: bool = False
     unknown: set[str] = field(default_factory=set)
-    kinks: int = 0
     overflow: bool = False
+    equation: Place = ()
+    perturbations: int = 0
+    _turned: dict[Place, set[int]] = field(default_factory=dict)
+    _known: dict[tuple[Place, str], object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.draws = Draws(self.total)
+
+    @property
+    def place(self) -> Place:
+        return (*self.equation, self.perturbations)
+
+    def enter(self, *equation: int) -> None:
+        self.equation, self.perturbations = equation, 0
+
+    def once(self, what: str, make: Callable[[], _T]) -> _T:
+        """What depends on the reference alone."""
+        if not self.parts:
+            return make()
+        key = self.place, what
+        if key not in self._known:
+            self._known[key] = make()
+        return cast(_T, self._known[key])
+
+    @property
+    def kinks(self) -> int:
+        return sum(map(len, self._turned.values()))
 
     def batched(self, value: Value) -> Array:
         if isinstance(value, Sampled):
             return value.array
         return np.broadcast_to(value, (self.samples + 1, *value.shape))
 
-    def of_input(self, value: Array) -> Value:
+    def of_input(self, number: int, value: Array) -> Value:
         if value.dtype.kind != "f":
             return value
-        # Numbers that are equal stay equal: the ties of a maximum, say.
-        ordered = np.sort(value.astype(self.precision.dtype, copy=False), axis=None)
-        tied = bool(np.any((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)))
+        self.enter(-1 - number)
+        tied = self.once("equal", partial(_has_equal, value, self.precision))
         return self.perturbed(value, self.precision.floor(value), tied=tied)
 
     def rounded(self, name: str, result: Value, *operands: Value) -> Value:
@@ -106,17 +144,19 @@ class Evaluation:
         return self.perturbed(result, deviation, key=reference(operands[0]) if len(operands) == 1 else None)
 
     def perturbed(
-        self, value: Value, deviation: Array, tied: bool = False, key: Array | None = None
+        self, value: Value, deviation: Array, tied: bool = False, key: Array | None = None, own: bool = True
     ) -> Value:
         """`value` with uniform errors of the given standard deviation in all samples but the reference;
         an infinite one stands for an overflow. If tied, equal numbers err alike; they do so in any case if
         some that are neighbours are equal. The numbers in question are those of the key, if there is one, the
         operand of a function of one: a sigmoid is 1 for many Z, from each of which it errs by something else.
+        The samples of a value of one's own may be written over.
         """
+        self.perturbations += 1
         array, exact = raw(value), reference(value)
         if array.dtype.kind == "c":
             parts = (sampled_like(part, value) for part in (array.real, array.imag))
-            real, imaginary = (self.perturbed(part, deviation, tied=tied) for part in parts)
+            real, imaginary = (self.perturbed(part, deviation, tied=tied, own=own) for part in parts)
             return sampled_like(raw(real) + 1j * raw(imaginary), real, imaginary)
         if array.dtype.kind != "f":
             return value
@@ -125,12 +165,10 @@ class Evaluation:
             return value
         key = exact if key is None or key.dtype.kind != "f" else key
         key = key.astype(self.precision.dtype, copy=False)
-        tied = tied or _has_neighbours_equal(key)
-        y = np.empty((self.samples + 1, *exact.shape))
-        y[0] = exact
+        tied = tied or self.once("neighbours", partial(_has_neighbours_equal, key))
+        y = array if own and safe and _may_change(value) else self.separate(value)
         width = deviation if safe else np.nan_to_num(deviation, nan=0.0, posinf=0.0)
-        np.multiply(self.uniform(key, tied), width * (np.sqrt(12) / 2**16), out=y[1:])
-        y[1:] += array[1:] if isinstance(value, Sampled) else array
+        self.add_errors(y[1:], width * (np.sqrt(12) / 2**16), key if tied else None)
         if tied:  # numbers that differ by less than a rounding become one and the same
             stored = exact.astype(self.precision.dtype, copy=False)
             y[1:] += np.where(np.isfinite(stored), stored - exact, 0.0)
@@ -144,6 +182,30 @@ class Evaluation:
             deviation = np.hypot(deviation, self.precision.floor(reference(result)))
         return self.perturbed(result, deviation)
 
+    def separate(self, value: Value) -> Array:
+        """The samples in an array of their own, in double precision."""
+        y = np.empty((self.samples + 1, *reference(value).shape))
+        y[...] = raw(value)
+        return y
+
+    def add_errors(self, samples: Array, unit: Array, equal: Array | None) -> None:
+        """Adds integers in [-2^15, 2^15) times the unit, equal ones for equal numbers. Over a width of w the
+        variance is w^2 / 12."""
+        size = math.prod(samples.shape[1:])
+        if equal is None:
+            integers = self.integers(size).reshape(samples.shape)
+        else:
+            count, which = self.once("which", partial(_numbered, equal))
+            integers = self.integers(count)[:, which]
+        step = max(PIECE // max(size, 1), 1)
+        for first in range(0, self.samples, step):
+            samples[first : first + step] += integers[first : first + step] * unit
+
+    def integers(self, size: int) -> npt.NDArray[np.int16]:
+        if self.parts:
+            return self.draws.some(self.place, self.samples, size)
+        return self.draws.all(size)
+
     def overflown(self, array: Array, certain: Array, samples: Array) -> None:
         """Makes samples infinite that are beyond the largest number, or certain to have been on the way; then
         of either sign by turns, because which partial sum overflows depends on the order of the terms."""
@@ -154,21 +216,26 @@ class Evaluation:
             infinite = np.where(certain, by_turns, np.copysign(np.inf, samples))
             samples[...] = np.where((np.abs(samples) > largest) | certain, infinite, samples)
 
-    def uniform(self, stored: Array, tied: bool) -> Array:
-        """Integers in [-2^15, 2^15) for the samples of `stored`; if tied, equal ones for equal numbers.
-        Over a width of w the variance is w^2 / 12."""
-        values, which = np.unique(stored, return_inverse=True) if tied else (stored, None)
-        # 16 bits each, which take a fifth of the time of `random`, are enough for the size of an error.
-        count = self.samples * values.size
-        words = self.bits.random_raw(-(-count // 4)).view(np.int16)[:count]
-        noise = words.reshape(self.samples, *values.shape)
-        return noise if which is None else noise[:, which.reshape(stored.shape)]
-
     def counted(self, decisions: Value) -> Value:
         """The same; counted are those that differ between the samples."""
         if isinstance(decisions, Sampled):
-            self.kinks += int(np.count_nonzero((decisions.array[1:] != decisions.array[:1]).any(axis=0)))
+            self.turned((decisions.array[1:] != decisions.array[:1]).any(axis=0))
         return decisions
+
+    def turned(self, differ: Array) -> None:
+        if differ.any():
+            self._turned.setdefault(self.equation, set()).update(np.flatnonzero(differ).tolist())
+
+
+def _may_change(value: Value) -> bool:
+    array = raw(value)
+    return isinstance(value, Sampled) and array.flags.writeable and array.dtype == np.float64
+
+
+def _has_equal(value: Array, precision: Precision) -> bool:
+    """Whether numbers are equal in the tested dtype, and stay so: the ties of a maximum, say."""
+    ordered = np.sort(value.astype(precision.dtype, copy=False), axis=None)
+    return bool(np.any((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)))
 
 
 def _has_neighbours_equal(y: Array) -> bool:
@@ -179,17 +246,26 @@ def _has_neighbours_equal(y: Array) -> bool:
     return any(bool(np.any((after == before) & (after != 0))) for after, before in neighbours)
 
 
+def _numbered(stored: Array) -> tuple[int, Array]:
+    """How many different numbers there are, and which of them each one is."""
+    values, which = np.unique(stored, return_inverse=True)
+    return values.size, which.reshape(stored.shape)
+
+
 @lru_cache(maxsize=2048)
 def program(jaxpr: core.Jaxpr) -> list[tuple[core.JaxprEqn, list[core.Var]]]:
     """The equations that the results depend on (of a VJP the primal is often not needed), each with the
     variables that are not used after it."""
     needed = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
+    used: set[core.Var] = set()
     steps = []
     for eqn in reversed(jaxpr.eqns):
         if needed.isdisjoint(eqn.outvars):
             continue
         operands = {v for v in eqn.invars if isinstance(v, core.Var)}
-        steps.append((eqn, [*(operands - needed), *(v for v in eqn.outvars if v not in needed)]))
+        here = operands.union(eqn.outvars)
+        steps.append((eqn, [v for v in here if v not in used]))
+        used |= here
         needed |= operands
     return steps[::-1]
 
@@ -198,23 +274,62 @@ def form(var: core.Var) -> jax.core.ShapedArray:
     return cast(jax.core.ShapedArray, var.aval)
 
 
-def run(state: Evaluation, closed: core.ClosedJaxpr, arguments: Sequence[Value]) -> list[Value]:
-    """The results of a jaxpr."""
-    jaxpr = closed.jaxpr
-    env: dict[core.Var, Value] = dict(
+def inner(eqn: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+    """The jaxprs that an equation evaluates, or may evaluate."""
+    for value in eqn.params.values():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, core.Jaxpr | core.ClosedJaxpr):
+                yield one.jaxpr if isinstance(one, core.ClosedJaxpr) else one
+
+
+Given: TypeAlias = Value | Callable[[], Value]
+"""An argument, or what makes it when it is first needed."""
+
+
+def results(
+    state: Evaluation, closed: core.ClosedJaxpr, arguments: Sequence[Given], turn: int = 0
+) -> Iterator[tuple[int, Value]]:
+    """The results of a jaxpr with their numbers, each as soon as nothing else needs it."""
+    jaxpr, around = closed.jaxpr, (*state.equation, turn)
+    env: dict[core.Var, Given] = dict(
         zip(jaxpr.constvars, map(primitives.as_array, closed.consts), strict=True)
     )
     env.update(zip(jaxpr.invars, arguments, strict=True))
+    numbers: dict[core.Var, list[int]] = {}
+    for i, atom in enumerate(jaxpr.outvars):
+        if isinstance(atom, core.Var):
+            numbers.setdefault(atom, []).append(i)
 
     def read(atom: core.Var | core.Literal) -> Value:
-        return np.asarray(atom.val) if isinstance(atom, core.Literal) else env[atom]
+        if isinstance(atom, core.Literal):
+            return np.asarray(atom.val)
+        value = env[atom]
+        if callable(value):
+            env[atom] = value = value()
+        return value
 
-    for eqn, done_with in program(jaxpr):
-        results = evaluated(state, eqn, [read(v) for v in eqn.invars])
-        env.update(zip(eqn.outvars, results, strict=True))
+    for n, (eqn, done_with) in enumerate(program(jaxpr)):
+        values = [read(v) for v in eqn.invars]
+        state.enter(*around, n)
+        env.update(zip(eqn.outvars, evaluated(state, eqn, values), strict=True))
+        del values
         for var in done_with:
+            yield from ((i, read(var)) for i in numbers.pop(var, ()))
             del env[var]
-    return [read(v) for v in jaxpr.outvars]
+    # What no equation has to do with.
+    yield from ((i, read(x)) for i, x in enumerate(jaxpr.outvars) if isinstance(x, core.Literal))
+    for var, places in numbers.items():
+        yield from ((i, read(var)) for i in places)
+        del env[var]
+    state.equation = around[:-1]
+
+
+def run(
+    state: Evaluation, closed: core.ClosedJaxpr, arguments: Sequence[Given], turn: int = 0
+) -> list[Value]:
+    """The results of a jaxpr, in their order."""
+    by_number = dict(results(state, closed, arguments, turn))
+    return [by_number[i] for i in range(len(by_number))]
 
 
 def evaluated(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:
@@ -224,10 +339,12 @@ def evaluated(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> lis
     if name in RULES:
         return [RULES[name](state, eqn, values)]
     # A call: of jit, of a checkpoint, of a function with its own derivative.
-    inner = next((eqn.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in eqn.params), None)
-    if inner is None or name in ("reduce", "reduce_window"):
+    called = next(
+        (eqn.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in eqn.params), None
+    )
+    if called is None or name in ("reduce", "reduce_window"):
         return by_jax(state, eqn, values)
-    return run(state, core.ClosedJaxpr(inner, ()) if isinstance(inner, core.Jaxpr) else inner, values)
+    return run(state, core.ClosedJaxpr(called, ()) if isinstance(called, core.Jaxpr) else called, values)
 
 
 def elementwise(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> Value:
@@ -257,7 +374,9 @@ def of_one(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> Value:
     if name in EXACT or raw(result).dtype.kind not in "fc":
         return result
     if name == "reduce_sum":
-        return state.summed(result, of_sum(reference(values[0]), params["axes"], state.precision.of_sums))
+        terms = reference(values[0])
+        of_terms = partial(of_sum, terms, params["axes"], state.precision.of_sums)
+        return state.summed(result, state.once("sum", of_terms))
     return state.rounded(name, result, *values)
 
 
@@ -279,8 +398,8 @@ def _product(state: Evaluation, x: Value, y: Value, shaped: Callable[[Array], Ar
     result = sampled_like(shaped(raw(x) @ raw(y)), x, y)
     if raw(result).dtype.kind not in "fc":
         return result
-    deviation = of_products(reference(x), reference(y), state.precision.of_sums)
-    return state.summed(result, shaped(deviation))
+    of_factors = partial(of_products, reference(x), reference(y), state.precision.of_sums)
+    return state.summed(result, shaped(state.once("sum", of_factors)))
 
 
 def accumulated(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> Value:
@@ -309,7 +428,7 @@ def _backward_stable(state: Evaluation, values: list[Value]) -> list[Value]:
     exact = [reference(v) for v in values]
     longest = np.sqrt(max((size for x in exact for size in x.shape), default=1))
     return [
-        state.perturbed(v, longest * state.precision.floor(x)) if isinstance(x, np.ndarray) else v
+        state.perturbed(v, longest * state.precision.floor(x), own=False) if isinstance(x, np.ndarray) else v
         for v, x in zip(values, exact, strict=True)
     ]
 
@@ -345,9 +464,9 @@ def scan(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> list[Val
     ys: list[list[Value]] = []
     for i in range(p["length"])[::forward]:
         here = [Sampled(x.array[:, i]) if isinstance(x, Sampled) else x[i, ...] for x in xs]
-        results = run(state, body, [*consts, *carry, *here])
-        carry = results[: p["num_carry"]]
-        ys.append(results[p["num_carry"] :])
+        made = run(state, body, [*consts, *carry, *here], turn=i)
+        carry = made[: p["num_carry"]]
+        ys.append(made[p["num_carry"] :])
     outvars = eqn.outvars[p["num_carry"] :]
     return [*carry, *(_stacked(state, [y[j] for y in ys[::forward]], v) for j, v in enumerate(outvars))]
 
@@ -363,16 +482,17 @@ def _stacked(state: Evaluation, column: list[Value], var: core.Var) -> Value:
 
 def while_loop(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:
     """Every sample goes on until its own condition fails, at most SPARE steps longer than the reference."""
-    p, spare = eqn.params, SPARE
+    p, spare, turn = eqn.params, SPARE, 0
     first, second = p["cond_nconsts"], p["cond_nconsts"] + p["body_nconsts"]
     carry = values[second:]
     while True:
-        [going] = run(state, p["cond_jaxpr"], [*values[:first], *carry])
+        [going] = run(state, p["cond_jaxpr"], [*values[:first], *carry], turn)
         spare -= not reference(going)
         if not np.any(raw(going)) or not spare:
             return carry
-        results = run(state, p["body_jaxpr"], [*values[first:second], *carry])
-        carry = [_chosen(state, going, options) for options in zip(carry, results, strict=True)]
+        made = run(state, p["body_jaxpr"], [*values[first:second], *carry], turn + 1)
+        carry = [_chosen(state, going, options) for options in zip(carry, made, strict=True)]
+        turn += 2
 
 
 def conditional(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:
@@ -380,10 +500,10 @@ def conditional(state: Evaluation, eqn: core.JaxprEqn, values: list[Value]) -> l
     index = behind(lambda i, lead: np.clip(i.astype(int), 0, len(branches) - 1), values[0])
     which = np.unique(raw(index))
     if len(which) == 1:
-        return run(state, branches[which[0]], values[1:])
-    state.kinks += 1
-    results = [run(state, branch, values[1:]) for branch in branches]
-    return [_chosen(state, index, options) for options in zip(*results, strict=True)]
+        return run(state, branches[which[0]], values[1:], int(which[0]))
+    state.turned(np.ones(1, bool))
+    made = [run(state, branch, values[1:], turn) for turn, branch in enumerate(branches)]
+    return [_chosen(state, index, options) for options in zip(*made, strict=True)]
 
 
 def _chosen(state: Evaluation, index: Value, options: Sequence[Value]) -> Value:

@@ -5,9 +5,9 @@ An output as a whole has a rounding of u max |g|, over each matrix of a stack: 1
 smallest normal number, because XLA, which evaluates the mirror's rarer operations, flushes subnormals too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import numpy as np
@@ -15,12 +15,14 @@ import numpy.typing as npt
 from jax.extend import core
 from jax.tree_util import PyTreeDef
 
-from sandbox.noise.interpreter import Evaluation, Sampled, Value, form, program, reference, run
+from sandbox.noise.draws import NUMBERS
+from sandbox.noise.interpreter import Evaluation, Sampled, Value, form, inner, program, reference, results
 from sandbox.noise.precision import Precision, is_float
 from sandbox.typing import Array
 
 K = 32
-MEMORY = 1 << 30  # bytes that the samples of one evaluation may take
+MEMORY = 1 << 27  # bytes that the samples of one evaluation may take, if a few do
+PIECE = 1 << 20  # deviations that are squared at a time
 
 
 @dataclass(frozen=True)
@@ -87,26 +89,51 @@ def measure(
         ValueError: `dtype` is not a floating-point one. What `function` raises when traced is passed on.
     """
     closed, inputs = trace(function, *arguments)
-    state = Evaluation(Precision.of(dtype), samples)
-    references: list[Array] = []
-    totals = [np.zeros(()) for _ in closed.jaxpr.outvars]
+    chunk, parts = _at_a_time(closed.jaxpr, samples)
+    state = Evaluation(Precision.of(dtype), samples, 0, parts)
+    references: dict[int, Array] = {}
+    totals: dict[int, Array] = {}
     with np.errstate(all="ignore"), jax.enable_x64(True):
-        for state.samples in _chunks(closed.jaxpr, samples):
-            values = run(state, closed, [state.of_input(x) for x in inputs])
-            references = references or [np.array(reference(v)) for v in values]
-            totals = [np.hypot(total, _norm(v)) for total, v in zip(totals, values, strict=True)]
+        if parts:  # their errors are drawn in their order, though each is made when it is needed
+            for i, x in enumerate(inputs):
+                state.of_input(i, x)
+        for done in range(0, samples, chunk):
+            state.samples = min(chunk, samples - done)
+            given = [partial(state.of_input, i, x) for i, x in enumerate(inputs)]
+            for i, value in results(state, closed, given if parts else [make() for make in given]):
+                references.setdefault(i, np.array(reference(value)))
+                totals[i] = np.hypot(totals.get(i, 0.0), _norm(value))
+        deviations = (totals.pop(i) / np.sqrt(samples) for i in range(len(references)))
         outputs = tuple(
-            Measured(g, _sigma(g, total / np.sqrt(samples), state.precision), state.overflow)
-            for g, total in zip(references, totals, strict=True)
+            Measured(references[i], _sigma(references[i], deviation, state.precision), state.overflow)
+            for i, deviation in enumerate(deviations)
         )
     return Noise(outputs, tuple(sorted(state.unknown)), state.kinks)
 
 
-def _chunks(jaxpr: core.Jaxpr, samples: int) -> Iterator[int]:
-    """How many samples to take at a time."""
-    size = sum(8 * form(v).size for eqn, _ in program(jaxpr) for v in eqn.outvars)
-    chunk = min(max(MEMORY // max(size, 1) - 1, 8), samples)
-    return (min(chunk, samples - done) for done in range(0, samples, chunk))
+def _at_a_time(jaxpr: core.Jaxpr, samples: int) -> tuple[int, bool]:
+    """How many samples fit into `MEMORY` beside the reference: all, or a multiple of `NUMBERS`; and whether
+    to make the inputs only when they are needed, and the samples in parts."""
+    held, given = max(_footprint(jaxpr), 1), sum(8 * form(v).size for v in jaxpr.invars)
+    if MEMORY // (held + given) > samples:
+        return samples, False
+    fitting = MEMORY // held - 1
+    return samples if fitting >= samples else max(fitting // NUMBERS, 1) * NUMBERS, True
+
+
+@lru_cache(maxsize=2048)
+def _footprint(jaxpr: core.Jaxpr) -> int:
+    """The bytes of the values of one sample that are held at a time, at most."""
+    held: dict[core.Var, int] = {}
+    total = most = 0
+    for eqn, done_with in program(jaxpr):
+        for var in (*eqn.invars, *eqn.outvars):
+            if isinstance(var, core.Var) and var not in held:
+                held[var] = form(var).size * getattr(form(var).dtype, "itemsize", 8)
+                total += held[var]
+        most = max(most, total + max(map(_footprint, inner(eqn)), default=0))
+        total -= sum(held.pop(var) for var in done_with)
+    return most
 
 
 def _sigma(g: Array, deviation: Array, precision: Precision) -> Array:
@@ -120,7 +147,17 @@ def _norm(value: Value) -> Array:
     """The root of the sum of squared deviations from the reference, over the samples."""
     if not isinstance(value, Sampled):
         return np.zeros(value.shape)
-    samples = value.array if value.array.dtype.kind in "fc" else value.array.astype(float)
+    shape = value.array.shape[1:]
+    if value.array.size <= PIECE or not shape:
+        return _norm_of_piece(value.array)
+    axis = int(np.argmax(shape))
+    count = min(-(-value.array.size // PIECE), shape[axis])
+    pieces = np.array_split(value.array, count, axis=1 + axis)
+    return np.concatenate([_norm_of_piece(piece) for piece in pieces], axis=axis)
+
+
+def _norm_of_piece(array: Array) -> Array:
+    samples = array if array.dtype.kind in "fc" else array.astype(float)
     deviations = samples[1:] - samples[:1]
     if deviations.dtype.kind == "c":
         deviations = np.abs(deviations)

@@ -24,6 +24,7 @@ from sandbox.typing import Array
 
 BLOCKS = 8
 LANES = 8
+PIECE = 1 << 20  # terms that are looked at together
 TINY = np.finfo(np.float64).tiny
 
 
@@ -40,8 +41,22 @@ def of_sum(x: Array, axes: Sequence[int], precision: Precision) -> Array:
 
 
 def of_products(x: Array, y: Array, precision: Precision) -> Array:
-    """The standard deviation of x @ y, of (batch, n, k) and (batch, k, o)."""
-    x, y, k = _real(x), _real(y), x.shape[-1]
+    """The standard deviation of x @ y, of (batch, n, k) and (batch, k, o): of a block of the rows or of the
+    columns at a time."""
+    x, y = _real(x), _real(y)
+    n, o = x.shape[-2], y.shape[-1]
+    count = -(-max(x.size, y.size, x.size // max(x.shape[-1], 1) * o) // PIECE)
+    if count <= 1:
+        return _of_products(x, y, precision)
+    if n > o:
+        rows = np.array_split(x, min(count, n), axis=-2)
+        return np.concatenate([_of_products(part, y, precision) for part in rows], axis=-2)
+    columns = np.array_split(y, min(count, o), axis=-1)
+    return np.concatenate([_of_products(x, part, precision) for part in columns], axis=-1)
+
+
+def _of_products(x: Array, y: Array, precision: Precision) -> Array:
+    k = x.shape[-1]
     if k == 0:
         return np.zeros((*x.shape[:-1], y.shape[-1]))
     scale_x, scale_y = _scale(x, -1), _scale(y, -2)
@@ -106,6 +121,10 @@ def nearly_equal(terms: Array, u: float) -> Array:
     differ by less than the grid err alike, and n_c of them err n_c times as much, not sqrt(n_c) times.
     The grid of k terms is at most 2 u k times their size. The sign does not matter, zeros do not count.
     """
+    if terms.size > PIECE and terms.ndim > 1 and terms.shape[1] > 1:
+        count = min(-(-terms.size // PIECE), terms.shape[1])
+        pieces = (nearly_equal(piece, u) for piece in np.array_split(terms, count, axis=1))
+        return np.concatenate(list(pieces))
     k, size = len(terms), np.abs(terms)
     largest = np.max(size, axis=0, where=np.isfinite(size), initial=0.0)
     cells = np.floor(size / np.maximum(largest * 2 * u * k, TINY))

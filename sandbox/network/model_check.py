@@ -51,7 +51,7 @@ from sandbox.verifier.blame import Links, culprits, exceptions, harmful, links, 
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.loading import load_file, raised_at
-from sandbox.verifier.local import Compared, check_local, compare_outputs, measured
+from sandbox.verifier.local import Compared, check_local, compare_outputs, measured, met
 from sandbox.verifier.nested import copied
 from sandbox.verifier.recording import Call, Recorder, quiet, stand_in, unrecorded
 from sandbox.verifier.report import Report
@@ -390,7 +390,7 @@ def _judged(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | N
             rows[name] += _rows_of_the_whole(model, top[name], rows)
         rows[name] += _contracts(name, tested, subjects, rows[name], kind)
     # A kink of the whole network is met in several calls.
-    whole = [measured(backward_equation(model.keys, kind), model.inputs)] if model else compared
+    whole = [met(backward_equation(model.keys, kind), model.inputs)] if model else compared
     unknown = frozenset(name for noise in (*compared, *whole) for name in noise.unknown)
     return _Judged(rows, links(calls), sum(noise.kinks for noise in whole), unknown)
 

@@ -19,6 +19,7 @@ from sandbox.verifier.oracle import who_is_wrong
 from sandbox.verifier.rows import Cause, Fault, Matter, OutputRow, Scope, Verdict
 
 _KEPT = 64 << 20  # bytes of answers
+_MET = 1 << 12  # answers without their outputs
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,18 @@ Candidates = Callable[[int], Iterator[tuple[str, Value]]]
 
 
 class _Answers:
-    """The last answers, as many as fit into `_KEPT` bytes; for several threads."""
+    """The last answers, as many as fit into `_KEPT` bytes, and of more of them all but the outputs; for
+    several threads."""
 
     def __init__(self) -> None:
         self.lock, self.kept, self.bytes = threading.Lock(), OrderedDict[Value, Noise](), 0
+        self.met = OrderedDict[Value, Noise]()
+
+    def without_outputs(self, key: Value, make: Callable[[], Noise]) -> Noise:
+        with self.lock:
+            if key in self.met:
+                return self.met[key]
+        return self.get(key, make)
 
     def get(self, key: Value, make: Callable[[], Noise]) -> Noise:
         with self.lock:
@@ -49,7 +58,9 @@ class _Answers:
         noise = make()
         with self.lock:
             self.bytes += 0 if key in self.kept else _size(noise)
-            self.kept[key] = noise
+            self.kept[key], self.met[key] = noise, replace(noise, outputs=())
+            while len(self.met) > _MET:
+                self.met.popitem(last=False)
             while len(self.kept) > 1 and self.bytes > _KEPT:
                 self.bytes -= _size(self.kept.popitem(last=False)[1])
         return noise
@@ -72,13 +83,21 @@ def references(equation: Equation, inputs: Inputs) -> tuple[Array, ...]:
     return tuple(output.reference for output in _evaluated(equation, inputs, samples=1).outputs)
 
 
-def _evaluated(equation: Equation, inputs: Inputs, samples: int) -> Noise:
+def met(equation: Equation, inputs: Inputs) -> Noise:
+    """What `measured` gives, of which the outputs may be lacking: the kinks and the unknown primitives."""
+    return _answers.without_outputs(*_question(equation, inputs, K))
+
+
+def _question(equation: Equation, inputs: Inputs, samples: int) -> tuple[Value, Callable[[], Noise]]:
+    """What tells it from others, and what answers it."""
     arrays, dtype = broadcast(equation, inputs), dtype_of(inputs)
     given = tuple((a.shape, str(a.dtype), _digest(a)) for a in arrays)
-    noise = _answers.get(
-        (equation.reference, str(dtype), samples, given),
-        lambda: measure(equation.reference, *arrays, dtype=arithmetic(dtype), samples=samples),
-    )
+    key = equation.reference, str(dtype), samples, given
+    return key, partial(measure, equation.reference, *arrays, dtype=arithmetic(dtype), samples=samples)
+
+
+def _evaluated(equation: Equation, inputs: Inputs, samples: int) -> Noise:
+    noise = _answers.get(*_question(equation, inputs, samples))
     if equation.picks is not None:
         return replace(noise, outputs=tuple(noise.outputs[i] for i in equation.picks))
     return noise

@@ -415,6 +415,8 @@ def _peeled(model: Model, subjects: Subjects) -> Report:
             rows[name] = (row, *rows[name])
         found = tuple(harming) or found
         guilty, open_ = (*guilty, *found), open_ - set(found)
+        if all(name not in model.tested or _is_own(name, model.tested[name]) for name in found):
+            break  # the sandbox's own are wrong themselves
         judged = _with_stand_ins(model, guilty, {name: subjects[name] for name in open_ & subjects.keys()})
         for name in list(open_):
             if not _newly_raised(judged.rows[name], first.rows[name]):
@@ -424,8 +426,10 @@ def _peeled(model: Model, subjects: Subjects) -> Report:
     rows = {name: _each_manner_once(of_one, asked=bool(subjects)) for name, of_one in rows.items()}
     dependent = {name for name, of_one in rows.items() if name not in guilty and any(map(_fails, of_one))}
     seen = frozenset((name, other) for name in guilty for other in dependent)
-    judged_so = tuple(name for name in FUNCTIONS if name in guilty)
-    return replace(_report(first, rows), links=Links(called=seen), stood_in=judged_so)
+    stood_in = tuple(
+        name for name in model.tested if name in guilty and not _is_own(name, model.tested[name])
+    )
+    return replace(_report(first, rows), links=Links(called=seen), stood_in=stood_in)
 
 
 def _each_manner_once(rows: Sequence[Row], *, asked: bool) -> list[Row]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from sandbox.typing import Function, Inputs, Value
 from sandbox.verifier.loading import first_line, raised_at
-from sandbox.verifier.nested import copied, difference
+from sandbox.verifier.nested import Copies, difference
 
 Place: TypeAlias = tuple[dict[Value, Value] | CellType, Value, str]
 """A namespace, a key in it, and the name of the family's function that is called by it; or the cell of a
@@ -85,6 +85,7 @@ class Recorder:
         self.tested, self.family = tested, family
         self.calls: list[Call] = []
         self._current: Call | None = None
+        self._copies = Copies()  # the same weights go through many calls
 
     @contextmanager
     def bound(self) -> Iterator[dict[str, Function]]:
@@ -134,7 +135,7 @@ class Recorder:
         arity, keywords = _signature(self.family.functions[name])
         arguments = _positional(target, args, kwargs)[:arity]
         options = {key: value for key, value in kwargs.items() if key in keywords}
-        call = Call(name, copied(arguments), self._current, options)
+        call = Call(name, self._copies.of(arguments), self._current, options)
         self.calls.append(call)
         if call.parent is not None:
             call.parent.children.append(call)
@@ -142,7 +143,7 @@ class Recorder:
         try:
             with own_warnings():  # the contracts ask for them
                 result = target(*args, **kwargs)
-            call.result, call.finished = copied(result), True
+            call.result, call.finished = self._copies.of(result), True
             return result
         except (Exception, SystemExit) as error:
             call.error, call.line = raised_at(error), first_line(error)

@@ -14,6 +14,7 @@ import pytest
 import sandbox
 from sandbox import network
 from sandbox.network import passes
+from sandbox.verifier.recording import Family, Recorder
 from tests.network.test_model_check import drawn
 
 theta, X, Y = drawn([5, 5, 5, 1], 12)
@@ -184,3 +185,35 @@ def test_an_error_in_code_without_a_path_is_placed() -> None:
     exec(compile("def relu_backward(dA, Z):\n    raise KeyError('x')\n", "my.py", "exec"), namespace)
     report = sandbox.check({"relu_backward": namespace["relu_backward"]})
     assert "KeyError" in report.findings[0].row.finding
+
+
+def recorded(*changes: Any) -> list[Any]:
+    """The weights that three calls were seen to be given, which are changed between the calls."""
+    family = Family({"f": lambda W, x: (W @ x, (W, x))}, ())
+    recorder = Recorder({}, family)
+    W = np.eye(64)
+    with recorder.bound() as bound:
+        for change in (None, *changes):
+            if change:
+                change(W)
+            bound["f"](W, np.ones((64, 1)))
+    return [seen for call in recorder.calls for seen in (call.arguments[0], call.result[1][0])]
+
+
+def test_weights_that_go_through_many_calls_are_copied_once() -> None:
+    first, *others = recorded(lambda W: None, lambda W: None)
+    assert all(seen is first for seen in others)
+
+
+def test_weights_that_change_between_calls_are_recorded_as_they_were() -> None:
+    def shift(W: Any) -> None:
+        W += 1
+
+    def negate_zeros(W: Any) -> None:
+        W[W == 0] = -0.0
+
+    seen = recorded(negate_zeros, shift)[::2]
+    assert not np.signbit(seen[0]).any()
+    assert np.signbit(seen[1]).any()
+    assert seen[1][0, 0] == 1
+    assert seen[2][0, 0] == 2

@@ -6,19 +6,28 @@ import importlib.metadata
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from typer import Argument, Option
 
 from experiments.data import DataError
 from experiments.spec import Spec, SpecError, make_spec, read_fields
 from experiments.store import StoreError
 from experiments.sweep import GradientError, run_sweep
+from sandbox.verifier.progress import shown
 from sandbox.verifier.rendering import table
 from sandbox.verifier.report import Report
 from sandbox.verifier.terms import TERMS
@@ -152,12 +161,43 @@ def _checked(path: Path | None, **options: Any) -> Report:
     gc.enable()
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        return check(path, **given)
+        with _progress_of_check():
+            return check(path, **given)
     except (TypeError, ValueError) as error:
         message = str(error)
         for name in given:  # as they are called here
             message = re.sub(rf"^((?:--\w+, )*){name}\b", rf"\1--{name}", message)
         raise _failed(2, message) from None
+
+
+SLOW = 2.0  # seconds, after which a check shows how far it is
+
+
+@contextlib.contextmanager
+def _progress_of_check() -> Iterator[None]:
+    """A bar on a terminal, if the check is slow, and gone when it is done."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    # What the checked file prints goes where it would.
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    task = bar.add_task("checking", total=None)
+    timer = threading.Timer(SLOW, bar.start)
+    timer.daemon = True
+
+    def show(done: float, total: int, what: str) -> None:
+        bar.update(task, completed=done, total=total, description=f"checking {what}")
+
+    timer.start()
+    try:
+        with shown(show):
+            yield
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()
 
 
 @app.command()

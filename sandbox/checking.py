@@ -24,6 +24,7 @@ from sandbox.network.model_equations import Kind
 from sandbox.typing import Function, Inputs, Scheme, Value
 from sandbox.verifier.loading import load_file
 from sandbox.verifier.operation import Operation, check_operation, operations_of
+from sandbox.verifier.progress import told
 from sandbox.verifier.report import Report, collected, strictly
 from sandbox.verifier.search import CASES
 
@@ -129,7 +130,7 @@ def _check(
     one_network = _network(subjects, what, inputs, cases, network)
     parts: dict[str, Report] = {}
     errors: list[str] = []
-    for title, subject in subjects.items():
+    for title, subject in told(subjects.items(), ""):
         try:
             if isinstance(subject, ValueError):
                 raise subject

@@ -53,6 +53,7 @@ from sandbox.verifier.equation import Equation
 from sandbox.verifier.loading import load_file, raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured, met
 from sandbox.verifier.nested import copied
+from sandbox.verifier.progress import parts
 from sandbox.verifier.recording import Call, Recorder, quiet, stand_in, unrecorded
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import Cause, Contract, ContractRow, Matter, OutputRow, Row, Verdict
@@ -382,13 +383,20 @@ def _judged(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | N
     """All rows: of each call, of the whole network if there is one, and the contracts at the inputs of
     `subjects`."""
     calls, tested = recorder.calls, recorder.tested
-    compared = [_local(call, tested, kind) for call in calls]
-    rows = _rows_of_calls(calls, compared)
     top = {call.function: call for call in calls if call.parent is None}
-    for name in FUNCTIONS:
-        if model and name in top:
-            rows[name] += _rows_of_the_whole(model, top[name], rows)
-        rows[name] += _contracts(name, tested, subjects, rows[name], kind)
+    # The calls that a pass was made of tell how much there is to compare of the whole.
+    weights = {name: 1 + len(top[name].children if name in top else ()) for name in FUNCTIONS}
+    with parts(len(calls) + sum(weights.values())) as begin:
+        compared = []
+        for call in calls:
+            begin(call.function)
+            compared.append(_local(call, tested, kind))
+        rows = _rows_of_calls(calls, compared)
+        for name in FUNCTIONS:
+            begin(name, weights[name])
+            if model and name in top:
+                rows[name] += _rows_of_the_whole(model, top[name], rows)
+            rows[name] += _contracts(name, tested, subjects, rows[name], kind)
     # A kink of the whole network is met in several calls.
     whole = [met(backward_equation(model.keys, kind), model.inputs)] if model else compared
     unknown = frozenset(name for noise in (*compared, *whole) for name in noise.unknown)

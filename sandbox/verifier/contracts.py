@@ -18,6 +18,7 @@ from sandbox.verifier.equation import Equation, dtype_of
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import compare_outputs, measured
 from sandbox.verifier.nested import copied, difference
+from sandbox.verifier.progress import told
 from sandbox.verifier.recording import named_argument, own_warnings, quiet
 from sandbox.verifier.rows import Contract, ContractRow, Matter, Verdict
 from sandbox.verifier.smaller import smaller
@@ -58,7 +59,7 @@ def check_contracts(
         finding = "the numbers overflow in this dtype; ask with smaller ones."
         return [ContractRow(equation.function, Contract.ANY, Verdict.NOT_COMPARED, finding)]
     rows: list[ContractRow] = []
-    for contract, name, ask in _asked(subject, stacks, right):
+    for contract, name, ask in told(_asked(subject, stacks, right), equation.function):
         verdict, finding, matter = Verdict.PASS, "", equation.matter
         try:
             ask(given if contract in _ALWAYS else subject)

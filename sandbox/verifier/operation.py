@@ -27,6 +27,7 @@ from sandbox.verifier.literal import literal
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local
 from sandbox.verifier.nested import Path, copied, mapped
+from sandbox.verifier.progress import Begin, parts, told
 from sandbox.verifier.recording import unrecorded
 from sandbox.verifier.report import Report, merged
 from sandbox.verifier.rows import Cause, Matter, OutputRow, Row, Scope, Verdict
@@ -224,7 +225,10 @@ def check_operation(
             f"{operation.name}: there are no inputs and no examples; give "
             "check_operation(operation, *inputs) or Operation(examples=...)."
         )
-    reports = [_check_case(operation, case, contracts and i == 0) for i, case in enumerate(examples)]
+    reports = [
+        _check_case(operation, case, contracts and i == 0)
+        for i, case in enumerate(told(examples, operation.name))
+    ]
     failing = next((i for i, report in enumerate(reports) if report.failures()), None)
     if failing is None:
         return merged(reports)
@@ -262,8 +266,13 @@ def _seeded(function: Function, seed: int | None) -> Function:
 
 
 @unrecorded
-def _check_case(
-    operation: Operation, inputs: Value, contracts: bool, numbers: tuple[str, ...] | None = None
+def _check_case(operation: Operation, inputs: Value, contracts: bool) -> Report:
+    with parts(4 if contracts else 2) as begin:
+        return _case(operation, inputs, contracts, begin)
+
+
+def _case(
+    operation: Operation, inputs: Value, contracts: bool, begin: Begin, numbers: tuple[str, ...] | None = None
 ) -> Report:
     """`numbers`: those of Python that are differentiated too; None: as the backward has it."""
     inputs, names = _accepted(operation, inputs)
@@ -272,19 +281,22 @@ def _check_case(
     if failure:
         return Report((failure,))
     if operation.alone:
-        return _report_on(case, check_local(case.forward, case.given, made), None, contracts)
+        of_values = check_local(case.forward, case.given, made)
+        return _report_on(case, of_values, None, contracts, begin)
     gradients, failure = _made(case.backward, operation.backward, _with_cotangents(case))
     returned = () if failure else case.convention.numbers_returned(gradients)
     if returned and numbers is None and operation.differentiable is None:
         numbers = tuple(name for name in returned if _differentiates(operation, inputs, (*names, name)))
-        return _check_case(operation, inputs, contracts, numbers)
+        return _case(operation, inputs, contracts, begin, numbers)
+    begin(case.backward.function)
     of_backward = Compared((failure,)) if failure else (
         check_local(case.backward, _with_cotangents(case), gradients, forward=operation.forward)
     )  # fmt: skip
     rows = tuple(_not_checked(case, name) for name in returned)
     of_backward = replace(of_backward, rows=of_backward.rows + rows)
+    begin(case.forward.function)
     of_values = check_local(case.forward, case.given, made, at_fault=of_forward(of_backward.rows))
-    return _report_on(case, of_values, of_backward, contracts)
+    return _report_on(case, of_values, of_backward, contracts, begin)
 
 
 def _with_cotangents(case: Bound) -> Inputs:
@@ -293,7 +305,9 @@ def _with_cotangents(case: Bound) -> Inputs:
     return (*(np.asarray(rng.standard_normal(s)).astype(dtype) for s in case.shapes), *case.given)
 
 
-def _report_on(case: Bound, of_values: Compared, of_backward: Compared | None, contracts: bool) -> Report:
+def _report_on(
+    case: Bound, of_values: Compared, of_backward: Compared | None, contracts: bool, begin: Begin
+) -> Report:
     operation = case.convention.operation
     tested = [(case.forward, operation.forward, case.given, of_values)]
     if of_backward is not None:
@@ -301,6 +315,7 @@ def _report_on(case: Bound, of_values: Compared, of_backward: Compared | None, c
     rows: list[Row] = [row for *_, compared in tested for row in compared.rows]
     failed = {row.function for row in rows if row.verdict is Verdict.FAIL}
     for equation, function, flat, _ in tested if contracts else ():
+        begin(f"{equation.function}, contracts")
         right = equation.function not in failed
         rows += check_contracts(equation, function, flat, stacks=None, right=right)
     unknown = {name for *_, compared in tested for name in compared.unknown}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sandbox.typing import Value
+from sandbox.verifier.progress import parts
 from sandbox.verifier.recording import own_warnings
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import OutputRow
@@ -113,7 +114,18 @@ def smallest_failure(
     cases = CASES if cases is None else cases
     if not isinstance(cases, int) or cases < 1:
         raise ValueError(f"cases is {cases!r}, expected a whole number of at least 1.")
-    search = _Search(check, key)
+    with parts(cases) as begin:
+
+        def told(case: Value) -> Report:
+            begin(f"{name}, random cases")
+            return check(case)
+
+        return _searched(strategy, _Search(told, key), name, cases, example)
+
+
+def _searched(
+    strategy: Value, search: _Search, name: str, cases: int, example: Callable[[Value, Report], str]
+) -> Report:
     _draw(strategy, search, search.smaller, name, max_examples=cases)
     if not search.failing:
         return replace(max(search.reports, key=Report.largest_error), cases=len(search.reports))

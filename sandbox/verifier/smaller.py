@@ -42,7 +42,8 @@ def _cut(equation: Equation, inputs: Inputs, length: int) -> Inputs | None:
             outputs = jax.eval_shape(equation.forward.reference, *(widened(np.asarray(x)) for x in given))
     except Exception:  # whatever the mirror has against shapes that do not belong together
         return None
-    cotangents = [_first(x, out.shape) for x, out in zip(inputs[:count], outputs, strict=True)]
+    # After the outputs that have cotangents a forward may give a cache.
+    cotangents = [_first(x, out.shape) for x, out in zip(inputs[:count], outputs, strict=False)]
     return None if any(x is None for x in cotangents) else (*cotangents, *given)
 
 

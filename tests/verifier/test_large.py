@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import sandbox
 from sandbox import Operation, check_operation
 from sandbox.verifier.rows import Verdict
 
@@ -44,6 +45,18 @@ def test_values_are_asked_for_at_few_entries_of_each_axis() -> None:
     assert seen.check(x, W)
     assert seen.shapes.count((16, 16)) > 4 > seen.shapes.count((16, 32))
     assert x.shape in seen.shapes
+
+
+def test_a_large_layer_of_the_exercise_is_asked_at_few_units_too() -> None:
+    shapes = []
+
+    def linear_backward(dZ: Any, cache: Any) -> Any:
+        shapes.append(cache[1].shape)
+        return sandbox.linear_backward(dZ, cache)
+
+    dZ, A, W, b = (rng.standard_normal(shape) for shape in ((64, 5), (64, 5), (64, 64), (64, 1)))
+    assert sandbox.check_linear_backward(dZ, (A, W, b), function=linear_backward)
+    assert shapes.count((16, 16)) > 4
 
 
 def test_small_inputs_stay_as_they_are() -> None:

@@ -1,6 +1,7 @@
 """The command line over both packages: check, selftest, sweep, figures, and run (check, sweep, figures)."""
 
 import contextlib
+import functools
 import gc
 import importlib.metadata
 import json
@@ -82,11 +83,12 @@ def _options(
 
 @app.command()
 def check(
-    path: Annotated[
-        Path | None,
+    paths: Annotated[
+        list[Path] | None,
         Argument(
-            help="Python file, or folder of such files, with functions of the exercise's names, or with "
-            "operations of your own (sandbox.Operation). Without it, the sandbox's own functions are checked."
+            help="Python file, notebook, note (Markdown) or folder of a project, with functions of the "
+            "exercise's names, or with operations of your own (sandbox.Operation); several are checked each "
+            "by itself. Without any, the sandbox's own functions are checked."
         ),
     ] = None,
     depth: Annotated[int | None, Option(help="Layers with parameters (3).")] = None,
@@ -111,9 +113,7 @@ def check(
         str | None,
         Option(metavar="TERM", help=f"Say what a term of the report means: {', '.join(TERMS)}."),
     ] = None,
-    as_json: Annotated[
-        bool, Option("--json", help="Print the report as JSON; what the file prints goes to stderr.")
-    ] = False,
+    as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check gradients against automatic differentiation; exit with 0 when all are right, 1 when one is
     wrong, 2 when the input is malformed.
@@ -122,15 +122,27 @@ def check(
     given; with --cases on that many small random networks. Operations are checked at their own examples
     (those whose name begins with "wrong" are left out).
 
+    Of a file only definitions are run, and what they need; what it prints is held back. The functions in a
+    folder are those of one project.
+
     Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py
     """
     if explain is not None:
         raise _explained(explain)
-    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
-        report = _checked(
-            path, depth=depth, width=width, examples=examples, scheme=scheme, dtype=dtype, seed=seed,
-            activation=activation, cost=cost, cases=cases, contracts=contracts, strict=strict,
-        )  # fmt: skip
+    what = paths[0] if paths and len(paths) == 1 else paths or None
+    checked = functools.partial(
+        _checked, what, depth=depth, width=width, examples=examples, scheme=scheme, dtype=dtype, seed=seed,
+        activation=activation, cost=cost, cases=cases, contracts=contracts, strict=strict,
+    )  # fmt: skip
+    report = checked()
+    _show(report, as_json, everything)
+    if report.errors:
+        raise typer.Exit(2)
+    if not report:
+        raise typer.Exit(1)
+
+
+def _show(report: Report, as_json: bool = False, everything: bool = False) -> None:
     if as_json:
         print(json.dumps(report.to_dict(), indent=1))
     else:
@@ -138,10 +150,8 @@ def check(
         console.print(report)
         if everything:
             console.print("", table(report, console.width))
-    if report.errors:
-        raise _failed(2, *report.errors)
-    if not report:
-        raise typer.Exit(1)
+    for error in report.errors:
+        print(f"Error: {error}", file=sys.stderr)
 
 
 def _explained(term: str) -> typer.Exit:
@@ -151,18 +161,20 @@ def _explained(term: str) -> typer.Exit:
     return typer.Exit(0)
 
 
-def _checked(path: Path | None, **options: Any) -> Report:
-    """`sandbox.check`; an option that was not given is left to it."""
+def _checked(what: Path | list[Path] | None, **options: Any) -> Report:
+    """`sandbox.check`; an option that was not given is left to it. What the tested code prints is held
+    back."""
     # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
     gc.disable()
     from sandbox.checking import check
+    from sandbox.reading.running import held_back
 
     gc.freeze()
     gc.enable()
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        with _progress_of_check():
-            return check(path, **given)
+        with _progress_of_check(), held_back():
+            return check(what, **given)
     except (TypeError, ValueError) as error:
         message = str(error)
         for name in given:  # as they are called here

@@ -8,34 +8,26 @@ notebooks go through it.
     check(softplus, x, beta)    # an Operation, at these inputs
 """
 
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from types import ModuleType
-from typing import TypeAlias
 
 import numpy as np
 
 from sandbox.network.cases import drawn_network
-from sandbox.network.functions import FUNCTIONS
-from sandbox.network.model_check import as_python, check_functions, check_model, named_functions, resolve
+from sandbox.network.model_check import as_python, check_functions, check_model
 from sandbox.network.model_equations import Kind
+from sandbox.reading.loading import being_read
+from sandbox.subjects import Subject, Subjects, What, subjects_of
 from sandbox.typing import Function, Inputs, Scheme, Value
-from sandbox.verifier.loading import load_file
-from sandbox.verifier.operation import Operation, check_operation, operations_of
+from sandbox.verifier.operation import Operation, check_operation
 from sandbox.verifier.progress import told
+from sandbox.verifier.recording import own_warnings
 from sandbox.verifier.report import Report, collected, strictly
+from sandbox.verifier.rows import Verdict
 from sandbox.verifier.search import CASES
 
-What: TypeAlias = (
-    Function | Mapping[str, Value] | Iterable[Value] | ModuleType | str | Path | Operation | None
-)
-_Subjects: TypeAlias = dict[str, Operation | Mapping[str, Function] | ValueError]
-"""By title: an operation; functions of the exercise; or why there is nothing."""
 LARGEST = 10**8  # numbers in a network, in whose samples a check needs many times as many
 _OF_ONE_NETWORK = {"depth", "width", "examples", "scheme", "dtype", "seed"}
-_HELPERS = {"sigmoid", "relu", "sigmoid_backward", "relu_backward"}
 
 
 @dataclass(frozen=True)
@@ -86,9 +78,9 @@ def check(
 
     Args:
         what: a function with one of the exercise's names; a mapping (`globals()`, say), a list, a module or
-            the path of a file or a folder that hold such functions or operations; an Operation; None for the
-            sandbox's own functions. In a mapping, a module or a file, operations whose name begins with
-            "wrong" or "_" are left out.
+            the path of a Python file, a notebook, a note (Markdown) or a folder that hold such functions or
+            operations; an Operation; None for the sandbox's own functions. In a mapping, a module
+            or a file, operations whose name begins with "wrong" or "_" are left out.
         inputs: of an Operation, in place of its examples.
         contracts: whether to check those too (mutation, aliases, dtypes, single examples, ...).
         strict: whether manners (an update in place, a missing dA0, a warning, ...) are failures, and outputs
@@ -104,7 +96,9 @@ def check(
     Raises:
         TypeError, ValueError: malformed input, or an option that does not apply.
     """
-    report = _check(_subjects(what), what, inputs, contracts, cases, network)
+    if being_read():
+        raise ValueError("check is called in the file that is being checked.")
+    report = _check(subjects_of(what), what, inputs, contracts, cases, network)
     return strictly(report) if strict else report
 
 
@@ -114,7 +108,7 @@ def check_drawn(
 ) -> Report:  # fmt: skip
     """`check` for a test suite: functions of the exercise on random networks, but for options of one network,
     and `cases`, an option of the whole suite, only where something is drawn."""
-    subjects = _subjects(what)
+    subjects = subjects_of(what)
     if not _only_operations(subjects):
         cases = None if _OF_ONE_NETWORK & network.keys() else cases or CASES
     elif not _draws(subjects, inputs):
@@ -124,32 +118,49 @@ def check_drawn(
 
 
 def _check(
-    subjects: _Subjects, what: What, inputs: Inputs, contracts: bool, cases: int | None,
+    subjects: Subjects, what: What, inputs: Inputs, contracts: bool, cases: int | None,
     network: Mapping[str, Value],
 ) -> Report:  # fmt: skip
     one_network = _network(subjects, what, inputs, cases, network)
     parts: dict[str, Report] = {}
-    errors: list[str] = []
+    errors = [subject.error for subject in subjects.values() if subject.error]
     for title, subject in told(subjects.items(), ""):
         try:
-            if isinstance(subject, ValueError):
-                raise subject
-            if isinstance(subject, Operation):
-                parts[title] = check_operation(subject, *inputs, contracts=contracts, cases=cases)
-            elif cases is None:
-                parts[title] = one_network.check(subject, contracts)
-            else:
-                kind = {"activation": one_network.activation, "cost": one_network.cost}
-                parts[title] = check_functions(subject, contracts=contracts, cases=cases, **kind)
+            if not subject.error:
+                with own_warnings():  # which the contracts ask for
+                    report = _of_subject(subject, one_network, inputs, contracts, cases)
+                parts[title] = _with_the_rest(report, subject)
         except (TypeError, ValueError) as error:  # the others are checked all the same
             if len(subjects) == 1:
                 raise
             errors.append(str(error))
+    if not parts:
+        raise ValueError(" ".join(errors))
     return collected(parts, errors)
 
 
+def _of_subject(
+    subject: Subject, network: Network, inputs: Inputs, contracts: bool, cases: int | None
+) -> Report:
+    if not subject.what:
+        return Report(())
+    if isinstance(subject.what, Operation):
+        return check_operation(subject.what, *inputs, contracts=contracts, cases=cases)
+    if cases is None:
+        return network.check(subject.what, contracts)
+    kind = {"activation": network.activation, "cost": network.cost}
+    return check_functions(subject.what, contracts=contracts, cases=cases, **kind)
+
+
+def _with_the_rest(report: Report, subject: Subject) -> Report:
+    """What could not be checked comes first; of a stand-in nothing is said that is right."""
+    unwritten = {row.function for row in subject.rows if row.verdict is Verdict.NOT_WRITTEN}
+    rows = [row for row in report.rows if row.function not in unwritten or row.verdict is Verdict.FAIL]
+    return replace(report, rows=(*subject.rows, *rows), remarks=(*report.remarks, *subject.remarks))
+
+
 def _network(
-    subjects: _Subjects, what: What, inputs: Inputs, cases: int | None, network: Mapping[str, Value]
+    subjects: Subjects, what: What, inputs: Inputs, cases: int | None, network: Mapping[str, Value]
 ) -> Network:
     """The network of these options.
 
@@ -181,122 +192,11 @@ def _network(
     return Network(**network)
 
 
-def _only_operations(subjects: _Subjects) -> bool:
-    return all(isinstance(subject, Operation) for subject in subjects.values())
+def _only_operations(subjects: Subjects) -> bool:
+    return all(isinstance(subject.what, Operation) for subject in subjects.values())
 
 
-def _draws(subjects: _Subjects, inputs: Inputs) -> bool:
+def _draws(subjects: Subjects, inputs: Inputs) -> bool:
     """Whether anything is drawn at random."""
-    return any(not isinstance(s, Operation) or (s.draws and not inputs) for s in subjects.values())
-
-
-# --- what there is to check ---------------------------------------------------------------------------
-
-
-def _subjects(what: What) -> _Subjects:
-    if what is None:
-        return {"network": FUNCTIONS}
-    if isinstance(what, Operation):
-        return {what.name: what}
-    if isinstance(what, str | Path):
-        path = _path(what)
-        return _in_folder(path) if path.is_dir() else _in_module(load_file(path), path.name)
-    if isinstance(what, ModuleType):
-        return _in_module(what, what.__name__)
-    if isinstance(what, Mapping):
-        return _in_mapping(what)
-    if callable(what) or isinstance(what, Iterable):
-        return _in_list([what] if callable(what) else list(what))
-    raise TypeError(
-        f"got {type(what).__name__}, expected an Operation, a function, a mapping, a list, a module or a "
-        "path."
-    )
-
-
-def _path(what: str | Path) -> Path:
-    try:
-        if str(what) and Path(what).exists():
-            return Path(what)
-    except OSError:  # too long a name, for one
-        pass
-    raise ValueError(f"{str(what)[:80]!r} does not exist; give the path of a Python file or a folder.")
-
-
-def _in_list(items: list[Value]) -> _Subjects:
-    """Functions by their own names; all else as `check` takes it."""
-    if not items:
-        raise ValueError("the list is empty, expected at least one function or Operation to check.")
-    functions: dict[str, Function] = {}
-    subjects: _Subjects = {}
-    for item in items:
-        name = str(getattr(item, "__name__", type(item).__name__))
-        if isinstance(item, list | tuple):
-            raise TypeError("the list holds a list, expected functions, Operations, modules or paths.")
-        if isinstance(item, ModuleType | Operation | Mapping | str | Path) or not callable(item):
-            for title, subject in _subjects(item).items():
-                subjects[_untaken(title, subjects)] = subject
-        elif name in FUNCTIONS and name not in functions:
-            functions[name] = item
-        elif name in FUNCTIONS:
-            raise ValueError(f"the list holds two functions {name}; check them one after the other.")
-        else:
-            raise ValueError(
-                f"the function {name} has none of the names that are known, {', '.join(FUNCTIONS)}; give "
-                "{'linear_backward': " + name + "}, or sandbox.Operation(...) for an operation of your own."
-            )
-    return {_untaken("network", subjects): functions, **subjects} if functions else subjects
-
-
-def _untaken(title: str, subjects: _Subjects) -> str:
-    """Two things of one title are told apart."""
-    numbered = (f"{title} ({n})" for n in itertools.count(2))
-    return next(t for t in itertools.chain([title], numbered) if t not in subjects)
-
-
-def _in_mapping(names: Mapping[str, Value]) -> _Subjects:
-    """`globals()`; or a few functions by their names, all of which must be known."""
-    if "__name__" not in names and not operations_of(names):
-        return {"network": resolve(names)}
-    module = ModuleType(str(names.get("__name__", "given")))
-    vars(module).update(names)
-    return _in_module(module, "network")
-
-
-def _in_module(module: ModuleType, title: str) -> _Subjects:
-    operations = operations_of(vars(module))
-    functions = resolve(module) if _has_exercise(module) or not operations else {}
-    return {title: functions, **operations} if functions else dict(operations)
-
-
-def _has_exercise(module: ModuleType) -> bool:
-    """Whether a module defines functions of the exercise. Beside operations their activations do not count,
-    nor what is a part of one: helpers and parts may well have these names."""
-    named = named_functions(vars(module))
-    operations = [value for value in vars(module).values() if isinstance(value, Operation)]
-    if not operations:
-        return bool(named)
-    parts = {id(part) for operation in operations for part in (operation.forward, operation.backward)}
-    own = {name: f for name, f in named.items() if getattr(f, "__module__", "") == module.__name__}
-    return any(id(f) not in parts and name not in _HELPERS for name, f in own.items())
-
-
-def _in_folder(folder: Path) -> _Subjects:
-    """All its Python files; those with nothing to check are passed over, if there are others."""
-    subjects: _Subjects = {}
-    for path in sorted(folder.rglob("*.py")):
-        place = path.relative_to(folder)
-        if any(part.startswith((".", "__")) for part in place.parts):
-            continue
-        try:
-            module = load_file(path)
-        except ValueError as error:
-            subjects[str(place)] = error
-            continue
-        if _has_exercise(module) or operations_of(vars(module)):
-            for title, subject in _in_module(module, "").items():
-                subjects[f"{place}: {title}" if title else str(place)] = subject
-    errors = [subject for subject in subjects.values() if isinstance(subject, ValueError)]
-    if len(errors) == len(subjects):
-        also = f" {errors[0]}" if errors else ""
-        raise ValueError(f"{folder}: no Python file in it defines anything that can be checked.{also}")
-    return subjects
+    what = [subject.what for subject in subjects.values()]
+    return any(not isinstance(w, Operation) or (w.draws and not inputs) for w in what)

@@ -96,18 +96,18 @@ def test_a_file_and_a_folder_are_checked_part_by_part(tmp_path: Path) -> None:
 
 def test_what_could_not_be_checked_is_said_beside_what_failed(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(FILE.format(factor=3))
-    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "broken.py").write_text("x = (1\n")
     report = check(tmp_path)
     assert "1 of 2 failed: wrong.py: square; 1 could not be checked" in str(report)
-    assert "broken.py raised ZeroDivisionError" in report.summary()
+    assert "broken.py does not parse: '(' was never closed (broken.py, line 1)" in report.summary()
 
 
 def test_a_file_of_a_folder_that_does_not_run_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "right.py").write_text(FILE.format(factor=2))
-    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "broken.py").write_text("x = (1\n")
     result = CliRunner().invoke(app, ["check", str(tmp_path)])
     assert result.exit_code == 2
-    assert "broken.py raised ZeroDivisionError" in result.stderr
+    assert "broken.py does not parse: '(' was never closed (broken.py, line 1)" in result.stderr
     assert "Gradients right: square" in result.stdout
     (tmp_path / "right.py").unlink()
     with pytest.raises(ValueError, match="no Python file in it defines anything"):
@@ -165,7 +165,7 @@ def test_two_things_of_one_title_are_both_checked(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "sub.py").write_text(FILE.format(factor=factor))
     files = check([tmp_path / "alice" / "sub.py", tmp_path / "bob" / "sub.py"])
-    assert [title for title, part in files.parts.items() if not part] == ["square (2)"]
+    assert [title for title, part in files.parts.items() if not part] == [f"{tmp_path}/bob/sub.py: square"]
 
 
 def test_each_file_gets_the_helper_beside_it(tmp_path: Path) -> None:
@@ -243,3 +243,206 @@ def test_json_has_the_parts_by_name(tmp_path: Path) -> None:
 def test_the_door_is_reached_from_the_package() -> None:
     assert sandbox.check is check
     assert sandbox.check(depth=1, width=2, examples=3)
+
+
+# --- what was found, and what was not -----------------------------------------------------------------------
+
+RELU = "import numpy as np\ndef relu(Z):\n    return np.maximum(Z, 0), Z\n"
+HALF = """
+import numpy as np
+def linear_forward(A, W, b):
+    return np.dot(W, A) + b, (A, W, b)
+def linear_backward(dZ, cache):
+    # TODO
+def relu_backward(dA, cache):
+    return np.where(cache >= 0, dA, 0)
+def update_parameters(params, grads, learning_rate):
+    …
+def sigmoid_backward(dA, cache):
+    return dZ
+def linear_activation_forward(A_prev, W, b, activation):
+    Z, linear_cache = linear_forward(A_prev, W, b)
+    A, activation_cache = (sigmoid if activation == "sigmoid" else relu)(Z)
+    return A, (linear_cache, activation_cache)
+"""
+LAYERS = """
+import numpy as np
+from sandbox import linear_forward, sigmoid
+
+def relu(x):
+    return np.maximum(x, 0)
+
+def layernorm_forward(x, gamma):
+    return gamma * relu(x), (x, gamma)
+
+def layernorm_backward(dout, cache):
+    return dout, dout.sum()
+"""
+
+
+def unjudged(report: Any) -> dict[str, tuple[str, str]]:
+    return {r.function: (r.verdict, r.finding) for r in report.rows if r.verdict.startswith("not ")}
+
+
+def exit_code(*arguments: object) -> int:
+    return CliRunner().invoke(app, ["check", *map(str, arguments)]).exit_code
+
+
+@pytest.mark.parametrize("name", ["linear_backwards", "LinearBackward", "linear_backwrad"])
+def test_a_misspelt_function_beside_right_ones_is_no_pass(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"{RELU}def {name}(dZ, cache):\n    return dZ, cache[1], cache[2]\n")
+    report = check(file)
+    assert not report
+    assert not report.failures()
+    verdict, finding = unjudged(report)[name]
+    assert verdict == "not judged"
+    assert "did you mean linear_backward?" in finding
+    assert exit_code(file) == 1
+    file.write_text(f"{RELU}def _linear_backward(dZ, cache):\n    return dZ, cache[1], cache[2]\n")
+    assert check(file)
+
+
+def test_a_misspelt_name_is_named_of_a_function_a_mapping_and_a_file(tmp_path: Path) -> None:
+    def linear_backwards(dZ: Any, cache: Any) -> Any:
+        return dZ, cache
+
+    file = tmp_path / "mine.py"
+    file.write_text("def linear_backwards(dZ, cache):\n    return dZ, cache[1], cache[2]\n")
+    for what in (linear_backwards, {"linear_backwards": linear_backwards}, file, tmp_path):
+        with pytest.raises(ValueError, match=r"linear_backwards.*did you mean linear_backward\?"):
+            check(what)
+    assert exit_code(file) == 2
+
+
+def test_a_file_of_layers_that_nothing_checks_is_an_error_that_says_what_to_write(tmp_path: Path) -> None:
+    file = tmp_path / "layers.py"
+    file.write_text(LAYERS)
+    for what in (file, tmp_path):
+        with pytest.raises(ValueError, match=r"Operation\(layernorm_forward, layernorm_backward, mirror"):
+            check(what)
+    assert exit_code(file) == 2
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_pair_that_nothing_checks_beside_right_functions_is_no_pass(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    linear = "def linear_forward(A, W, b):\n    return np.dot(W, A) + b, (A, W, b)\n"
+    file.write_text(LAYERS.replace(", linear_forward", "").replace("linear_forward, ", "") + linear)
+    report = check(file)
+    assert set(unjudged(report)) >= {"layernorm_backward"}
+    assert "nothing checks it; write sandbox.Operation(layernorm_forward" in str(unjudged(report))
+    assert not report
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "o = Operation(norm_forward, norm_backward, mirror, [(np.ones(2),)])",
+        "o = Operation(lambda x: norm_forward(x), lambda d, c: norm_backward(d, c), mirror, [(np.ones(2),)])",
+        "def made():\n    f, b = norm_forward, norm_backward\n"
+        "    return Operation(lambda x: f(x), lambda d, c: b(d, c), mirror, [(np.ones(2),)])\no = made()",
+    ],
+)
+def test_a_pair_that_an_operation_checks_is_not_said_to_be_unchecked(use: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom sandbox import Operation\ndef norm_forward(x):\n    return 2 * x, None\n"
+        f"def norm_backward(dout, cache):\n    return 2 * dout\ndef mirror(x):\n    return 2 * x\n{use}\n"
+    )
+    report = check(tmp_path / "mine.py")
+    assert report
+    assert not unjudged(report)
+
+
+def test_what_is_not_written_yet_is_listed_and_the_rest_is_judged(tmp_path: Path) -> None:
+    file = tmp_path / "half.py"
+    file.write_text(HALF, encoding="utf-8")
+    report = check(file)
+    assert not report
+    assert unjudged(report) == {
+        "linear_backward": ("not written yet", "its body is empty."),
+        "update_parameters": ("not written yet", 'the "…" in line 10 stands for what is missing.'),
+        "sigmoid_backward": ("not written yet", "dZ is used, and nothing defines it."),
+    }
+    matters = {row.function: row.matter for row in report.rows if row.verdict == "not written yet"}
+    assert matters == {
+        "linear_backward": "gradient", "update_parameters": "value", "sigmoid_backward": "gradient",
+    }  # fmt: skip
+    assert {row.function for row in report.failures()} == {"relu_backward"}
+    assert exit_code(file) == 1
+    file.write_text(HALF.replace(">=", ">"), encoding="utf-8")
+    assert not check(file).failures()
+    assert exit_code(file) == 1
+
+
+def test_functions_that_are_given_may_be_unwritten_too() -> None:
+    def linear_backward(dZ: Any, cache: Any) -> Any:
+        raise NotImplementedError
+
+    assert list(unjudged(check(linear_backward))) == ["linear_backward"]
+    report = check({"linear_backward": linear_backward, "relu_backward": relu_backward})
+    assert list(unjudged(report)) == ["linear_backward"]
+    assert {row.function for row in report.failures()} == {"relu_backward"}
+    assert list(unjudged(check(replace(square, backward=linear_backward)))) == ["linear_backward"]
+
+
+def test_a_network_is_not_checked_with_a_stand_in_that_nobody_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(HALF, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"half\.py: sigmoid_backward is not written yet: dZ is used"):
+        sandbox.check_functions(tmp_path / "half.py")
+
+
+# --- projects -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_one_project_and_several_files_are_separate(tmp_path: Path) -> None:
+    (tmp_path / "forward.py").write_text(RELU)
+    (tmp_path / "backward.py").write_text(
+        "import numpy as np\nfrom forward import relu\ndef relu_backward(dA, Z):\n"
+        "    return np.where(relu(Z)[0] > 0, dA, 0)\n"
+    )
+    (tmp_path / "main.py").write_text(
+        "from backward import *\nfrom forward import *\nwhile True:\n    pass\n"
+    )
+    project = check(tmp_path)
+    assert project
+    assert project.title == tmp_path.name
+    assert project.tested.startswith("Yours: relu, relu_backward.")
+    files = [str(tmp_path / name) for name in ("forward.py", "backward.py")]
+    assert list(check(files).parts) == files
+    assert exit_code(*files) == 0
+    assert exit_code(*files, tmp_path / "nothing.py") == 2
+
+
+def test_a_file_that_calls_check_itself_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"from sandbox import check\n{FILE.format(factor=2)}\nreport = check({str(file)!r})\nassert report\n"
+    )
+    report = check(file)
+    assert report
+    assert "it raised ValueError: check is called in the file that is being checked" in str(report.remarks)
+
+
+def test_a_notebook_is_checked_by_its_path(tmp_path: Path) -> None:
+    cells = [{"cell_type": "code", "source": text} for text in ("%matplotlib inline\n" + RELU, "train(3)")]
+    (tmp_path / "nn.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}}))
+    report = check(tmp_path / "nn.ipynb")
+    assert report
+    assert report.title == "nn.ipynb"
+    assert "code cell 1, line 1: magics are left out." in report.to_dict()["remarks"]
+
+
+def test_nothing_of_the_tested_code_reaches_the_screen(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import sys, warnings\nprint('a')\nfrom sandbox import Operation\nimport numpy as np\n"
+        "def forward(x):\n    print('b', file=sys.stderr)\n    warnings.warn('c')\n"
+        "    return x / np.ones(2), np.zeros(1) / 0\n"
+        "o = Operation(forward, lambda dout, cache: print('d') or dout, lambda x: x, [(np.ones(2),)])\n"
+    )
+    result = CliRunner().invoke(app, ["check", str(file), "--json"])
+    assert not result.stderr
+    report = json.loads(result.stdout)["o"]
+    assert "it warned" in str(report["rows"])

@@ -39,7 +39,7 @@ def nested(node: ast.AST, depth: int = 0) -> set[int]:
     return lines
 
 
-@pytest.mark.parametrize("room", ["verifier", "noise"])
+@pytest.mark.parametrize("room", ["verifier", "noise", "reading"])
 def test_functions_are_short_and_flat(room: str) -> None:
     found = [length for source in sources(room) for length in lengths(source)]
     assert sum(length < 18 for length in found) >= 0.9 * len(found)
@@ -48,13 +48,13 @@ def test_functions_are_short_and_flat(room: str) -> None:
     assert deep <= 0.03 * sum(source.count("\n") for source in sources(room))
 
 
-@pytest.mark.parametrize("room", ["verifier", "noise"])
+@pytest.mark.parametrize("room", ["verifier", "noise", "reading"])
 def test_types_are_precise(room: str) -> None:
     text = "".join(sources(room))
     assert 1000 * len(re.findall(r"\bAny\b", text)) <= 17 * text.count("\n")
 
 
-@pytest.mark.parametrize("room", ["verifier", "noise"])
+@pytest.mark.parametrize("room", ["verifier", "noise", "reading"])
 def test_a_room_below_the_network_names_none_of_its_functions(room: str) -> None:
     named = {name for name in FUNCTIONS if re.search(rf"\b{name}\b", "".join(sources(room)))}
     assert named <= {"sigmoid", "relu"}, "which are words of the field, too"

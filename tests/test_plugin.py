@@ -33,7 +33,8 @@ def test_gradcheck_says_which_folder_hides_the_package(pytester: pytest.Pytester
 def test_a_file_is_run_once_and_a_generator_gone_through_once(pytester: pytest.Pytester) -> None:
     function = "import numpy as np\n\ndef relu_backward(dA, Z):\n    return np.where(Z > 0, dA, 0)\n"
     pytester.makepyfile(
-        mine=f"{function}\nprint('mine runs')\n",
+        mine=f"{function}\nwith open('runs', 'a') as file:\n    written = file.write('.')\n\n"
+        "def relu(Z):\n    return np.maximum(Z, 0 * written), Z\n",
         test_mine=f"""{function}
 def test_a_file(gradcheck):
     gradcheck("mine.py")
@@ -44,7 +45,7 @@ def test_a_generator(gradcheck):
     )
     result = pytester.runpytest_subprocess("-s")
     result.assert_outcomes(passed=2)
-    assert result.stdout.str().count("mine runs") == 1
+    assert (pytester.path / "runs").read_text() == "."
 
 
 def test_a_file_of_our_name_is_named(pytester: pytest.Pytester) -> None:

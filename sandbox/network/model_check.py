@@ -46,11 +46,12 @@ from sandbox.network.wiring import (
     repeated_cache,
     with_own_keys,
 )
+from sandbox.reading.loading import load_file
 from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache, Value
 from sandbox.verifier.blame import Links, culprits, exceptions, harmful, links, mutations, ordered
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.equation import Equation
-from sandbox.verifier.loading import load_file, raised_at
+from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured, met
 from sandbox.verifier.nested import copied
 from sandbox.verifier.progress import parts
@@ -227,7 +228,7 @@ def resolve(functions: Functions) -> dict[str, Function]:
     if functions is None:
         return dict(FUNCTIONS)
     if isinstance(functions, str | Path):
-        functions = load_file(Path(functions))
+        functions = load_file(Path(functions), FUNCTIONS)
     if isinstance(functions, ModuleType):
         return _of_module(functions)
     if not isinstance(functions, Mapping):

@@ -179,6 +179,7 @@ def _uncompared(report: Report) -> Iterator[str]:
     if report.unknown_primitives:
         names = ", ".join(report.unknown_primitives)
         yield f"Of these operations of the mirror a backward stable algorithm was assumed: {names}."
+    yield from report.remarks
 
 
 def _passed(report: Report) -> Iterator[str]:

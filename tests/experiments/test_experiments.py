@@ -373,14 +373,14 @@ def test_json_is_json_whatever_the_checked_file_prints(
     report = json.loads(result.stdout)
     assert report["ok"] is (exit_code == 0)
     assert report["yours"] == ["relu_backward"]
-    assert "hello" in result.stderr
+    assert not result.stderr
 
 
-def test_a_file_that_exits_is_malformed_input(tmp_path: Path) -> None:
+def test_a_file_that_exits_is_checked_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "leaves.py").write_text("def relu(Z):\n    return Z, Z\nimport sys\nsys.exit(0)\n")
-    result = CliRunner().invoke(app, ["check", str(tmp_path / "leaves.py")])
-    assert result.exit_code == 2
-    assert "raised SystemExit: 0 (leaves.py, line 4" in result.stderr
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "leaves.py"), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["yours"] == ["relu"]
 
 
 def test_the_version_is_printed() -> None:

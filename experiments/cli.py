@@ -114,6 +114,9 @@ def check(
         Option(metavar="TERM", help=f"Say what a term of the report means: {', '.join(TERMS)}."),
     ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
+    watched: Annotated[
+        bool, Option("--watch", help="Check again at each save, and say what changed; Ctrl-C ends it.")
+    ] = False,
 ) -> None:
     """Check gradients against automatic differentiation; exit with 0 when all are right, 1 when one is
     wrong, 2 when the input is malformed.
@@ -125,7 +128,8 @@ def check(
     Of a file only definitions are run, and what they need; what it prints is held back. The functions in a
     folder are those of one project.
 
-    Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py
+    Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py;
+    autodiff-sandbox check --watch note.md
     """
     if explain is not None:
         raise _explained(explain)
@@ -134,6 +138,9 @@ def check(
         _checked, what, depth=depth, width=width, examples=examples, scheme=scheme, dtype=dtype, seed=seed,
         activation=activation, cost=cost, cases=cases, contracts=contracts, strict=strict,
     )  # fmt: skip
+    if watched:
+        _watch(paths or [], checked, as_json)
+        return
     report = checked()
     _show(report, as_json, everything)
     if report.errors:
@@ -159,6 +166,23 @@ def _explained(term: str) -> typer.Exit:
         return _failed(2, f"--explain is {term!r}, expected one of: {', '.join(TERMS)}.")
     Console().print(f"{term}: {TERMS[term]}", highlight=False)
     return typer.Exit(0)
+
+
+def _watch(paths: list[Path], checked: Callable[[], Report], as_json: bool) -> None:
+    from experiments.watching import watch
+
+    if not paths or as_json:
+        raise _failed(2, "--watch: give the path of a file, and no --json.")
+
+    def check_once() -> Report | None:
+        try:
+            report = checked()
+        except typer.Exit:  # it said why
+            return None
+        _show(report)
+        return report
+
+    watch(paths, check_once, functools.partial(print, flush=True))
 
 
 def _checked(what: Path | list[Path] | None, **options: Any) -> Report:

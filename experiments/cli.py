@@ -212,7 +212,7 @@ SLOW = 2.0  # seconds, after which a check shows how far it is
 @contextlib.contextmanager
 def _progress_of_check() -> Iterator[None]:
     """A bar on a terminal, if the check is slow, and gone when it is done."""
-    console = Console(stderr=True)
+    console = Console(file=sys.stderr)  # this one: what the checked file prints is held back
     if not console.is_terminal:
         yield
         return

@@ -156,7 +156,8 @@ def _with_the_rest(report: Report, subject: Subject) -> Report:
     """What could not be checked comes first; of a stand-in nothing is said that is right."""
     unwritten = {row.function for row in subject.rows if row.verdict is Verdict.NOT_WRITTEN}
     rows = [row for row in report.rows if row.function not in unwritten or row.verdict is Verdict.FAIL]
-    return replace(report, rows=(*subject.rows, *rows), remarks=(*report.remarks, *subject.remarks))
+    remarks = (*report.remarks, *subject.remarks)  # in which what is not checked is named, too
+    return replace(report, rows=(*subject.rows, *rows), remarks=remarks, tested="")
 
 
 def _network(

@@ -55,7 +55,7 @@ from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured, met
 from sandbox.verifier.nested import copied
 from sandbox.verifier.progress import parts
-from sandbox.verifier.recording import Call, Recorder, quiet, stand_in, unrecorded
+from sandbox.verifier.recording import Call, Recorder, as_now, quiet, stand_in, unrecorded
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import Cause, Contract, ContractRow, Matter, OutputRow, Row, Verdict
 from sandbox.verifier.search import smallest_failure
@@ -194,16 +194,25 @@ def as_python(report: Report, functions: Functions, kind: Kind, **drawn: Value) 
     own = {name: f for name, f in tested.items() if name in at_fault and not _is_own(name, f)}
     names = {name: getattr(f, "__name__", name) for name, f in own.items()}
     names = {name: known if known.isidentifier() else name for name, known in names.items()}
-    modules = {names[name]: getattr(f, "__module__", "__main__") for name, f in own.items()}
+    imports = [_import(names[name], f) for name, f in own.items()]
     pairs = [f'    "{name}": {known},' for name, known in names.items()]
     options = {key: repr(x) for key, x in asdict(kind).items() if x != getattr(Kind(), key)}
     passed = ", ".join(("functions=functions", *(f"{key}={x}" for key, x in options.items())))
     return "\n".join([
         "import sandbox", "from sandbox.network.cases import drawn_network",
-        *(f"from {module} import {known}" for known, module in modules.items() if module != "__main__"),
+        *filter(None, imports),
         "", f"network = {_drawn_as_python(**drawn)}", "functions = {", *pairs, "}",
         f"print(sandbox.check_model(*network, {passed}))",
     ])  # fmt: skip
+
+
+def _import(name: str, function: Function) -> str:
+    """A line of code; where the function is in no file of Python, the place of it, or nothing."""
+    module = str(getattr(function, "__module__", None) or "__main__")
+    file = Path(str(getattr(function, "__globals__", {}).get("__file__", "")))
+    if module != "__main__" and file.suffix == ".py":
+        return f"from {module} import {name}"
+    return f"# {name}: that of {file.name}" if file.name and module != "__main__" else ""
 
 
 def _drawn_as_python(layer_dims: Sequence[int], m: int, **drawn: Value) -> str:
@@ -578,5 +587,5 @@ def _contracts(
             equation = backward_equation(equation.inputs[2:], kind, dA0=False)
         stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
         right = not _failed([*found, *rows])
-        rows += check_contracts(equation, function, inputs, stacks=stacks, right=right)
+        rows += check_contracts(equation, as_now(function), inputs, stacks=stacks, right=right)
     return rows

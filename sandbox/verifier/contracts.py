@@ -19,7 +19,7 @@ from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import compare_outputs, measured
 from sandbox.verifier.nested import copied, difference
 from sandbox.verifier.progress import told
-from sandbox.verifier.recording import named_argument, own_warnings, quiet
+from sandbox.verifier.recording import named_argument, own_warnings, quiet, unrecorded
 from sandbox.verifier.rows import Contract, ContractRow, Matter, Verdict
 from sandbox.verifier.smaller import smaller
 
@@ -38,6 +38,7 @@ class _BrokenError(Exception):
         self.worth, self.values_right = worth, values_right
 
 
+@unrecorded
 def check_contracts(
     equation: Equation, function: Function, inputs: Inputs, *, stacks: bool | None, right: bool = True
 ) -> list[ContractRow]:

@@ -288,6 +288,20 @@ def _dispatcher(name: str, original: Function) -> Function:
     return dispatched
 
 
+def as_now(function: Function) -> Function:
+    """The function, whose calls of others are recorded later as they would be now."""
+    recorder = _recorder.get()
+    if recorder is None:
+        return function
+
+    @functools.wraps(function)
+    def recorded(*args: Value, **kwargs: Value) -> Value:
+        with _recording(recorder):
+            return function(*args, **kwargs)
+
+    return recorded
+
+
 # --- warnings -------------------------------------------------------------------------------------
 
 _caught: ContextVar[list[str] | None] = ContextVar("caught", default=None)

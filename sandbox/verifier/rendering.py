@@ -121,7 +121,14 @@ def summary(report: Report) -> str:
     if report.parts or report.errors:
         return "\n".join((of_parts(report), *report.errors))
     of_findings = (sentence for i in range(len(report.findings)) for sentence in finding(report, i))
-    return "\n".join((verdict(report), *of_findings, *_after(report)))
+    return "\n".join((verdict(report), *_unknown(report), *of_findings, *_after(report)))
+
+
+def _unknown(report: Report) -> Iterator[str]:
+    """What is neither right nor wrong, and why."""
+    for row in report.rows:
+        if row.verdict in _UNKNOWN:
+            yield f"{row.place.removesuffix(', result')}: {row.verdict}: {row.finding}"
 
 
 def finding(report: Report, i: int) -> Iterator[str]:
@@ -171,15 +178,11 @@ def _uncompared(report: Report) -> Iterator[str]:
     if uncompared:
         count = _counted(len(uncompared), "row")
         yield f"Not compared: {count}. {uncompared[0].place}: {uncompared[0].finding}"
-    for row in report.rows:
-        if row.verdict in (Verdict.NOT_JUDGED, Verdict.NOT_WRITTEN, Verdict.COARSE):
-            yield f"{row.place}: {row.verdict}: {row.finding}"
     if report.kinks:
         yield f"Within rounding of a kink: {_counted(report.kinks, 'decision')}; either branch is accepted."
     if report.unknown_primitives:
         names = ", ".join(report.unknown_primitives)
         yield f"Of these operations of the mirror a backward stable algorithm was assumed: {names}."
-    yield from report.remarks
 
 
 def _passed(report: Report) -> Iterator[str]:
@@ -314,6 +317,8 @@ def to_terminal(report: Report) -> Iterator[RenderableType]:
         yield Rule(of_parts(report))
         return
     yield Text(verdict(report), "green" if report else "bold red")
+    if unknown := list(_unknown(report)):
+        yield Text("\n" + "\n".join(unknown))
     for i, found in enumerate(report.findings):
         yield Text("\n" + "\n".join(finding(report, i)))
         if i == 0 and found.row.worst:

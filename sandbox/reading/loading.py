@@ -201,7 +201,7 @@ def _left_out(statements: Sequence[Statement]) -> Iterator[str]:
     lines = [n for node in nodes for n in range(node.lineno, (node.end_lineno or node.lineno) + 1)]
     cells = dict.fromkeys(statement.block.title for statement in statements)
     where = ", ".join(cells) if first.title else first.where(*lines)
-    yield f"Only definitions were run; on {where} nothing depends that is checked."
+    yield f"Only definitions were run, and what they need: not {where}."
 
 
 def _warned(ran: Ran) -> Iterator[str]:

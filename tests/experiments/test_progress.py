@@ -18,9 +18,9 @@ def checked(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, slow: float) -> 
     """The result of a check that counts as slow after so many seconds, and what stderr showed."""
     errors = io.StringIO()
 
-    def console(stderr: bool = False, **options: Any) -> Console:
-        file = errors if stderr else sys.stdout
-        return Console(file=file, force_terminal=terminal if stderr else False, width=100, **options)
+    def console(file: Any = None) -> Console:  # given one for the bar alone
+        of_bar = file is not None
+        return Console(file=errors if of_bar else sys.stdout, force_terminal=of_bar and terminal, width=100)
 
     monkeypatch.setattr(cli, "Console", console)
     monkeypatch.setattr(cli, "SLOW", slow)

@@ -153,7 +153,7 @@ def test_the_definitions_of_a_notebook_are_run_and_what_fails_is_named(tmp_path:
     )
     assert "code cell 3, line 1: the cell is one of %%bash and is left out." in said
     assert "code cell 5, lines 1-3: magics are left out." in said
-    assert "on code cell 1, code cell 7 nothing depends that is checked" in said
+    assert "not code cell 1, code cell 7" in said
 
 
 def test_an_error_in_a_notebook_names_the_cell(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ sys.exit(3)
 def test_of_a_file_whose_last_lines_train_only_definitions_are_run(tmp_path: Path) -> None:
     found = source(tmp_path, LAST_LINES)
     assert vars(found.module)["f"](3) == 6 + 1 + 3
-    assert found.remarks == ("Only definitions were run; on lines 17-21 nothing depends that is checked.",)
+    assert found.remarks == ("Only definitions were run, and what they need: not lines 17-21.",)
 
 
 def test_what_is_wanted_is_run_however_it_is_made(tmp_path: Path) -> None:

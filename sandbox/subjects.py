@@ -230,10 +230,11 @@ def _in_names(names: Mapping[str, Value], name: str, title: str, source: Source 
     if not functions and not module.operations:
         raise ValueError(_nothing(module, title, rows, remarks))
     subjects = {n: _of_operation(operation) for n, operation in module.operations.items()}
-    if functions or rows or remarks:
+    if functions or rows:
         subject = _of_functions(functions, module.unwritten)
-        subjects = {title: replace(subject, rows=subject.rows + rows, remarks=remarks), **subjects}
-    return subjects
+        return {title: replace(subject, rows=subject.rows + rows, remarks=remarks), **subjects}
+    first, *_ = subjects  # where the remarks on the file are read
+    return subjects | {first: replace(subjects[first], remarks=remarks)}
 
 
 def _nothing(module: _Module, title: str, rows: Iterable[OutputRow], remarks: Iterable[str]) -> str:

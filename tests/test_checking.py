@@ -445,4 +445,7 @@ def test_nothing_of_the_tested_code_reaches_the_screen(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(file), "--json"])
     assert not result.stderr
     report = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert report["ok"]
+    assert report["remarks"] == ["Only definitions were run, and what they need: not line 2."]
     assert "it warned" in str(report["rows"])

@@ -1,0 +1,37 @@
+"""Claims about README and docs: what they show is what the command prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from experiments.cli import app
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("page", "file", "columns"), [("README.md", "my_backprop.py", 92), ("docs/report.md", "two.py", 100)]
+)
+def test_a_page_shows_what_the_command_prints(
+    page: str, file: str, columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / page).read_text()
+    source = re.search(rf"```python\n(# {file}\n.*?)```", text, re.S)
+    shown = re.search(rf"autodiff-sandbox check {file}\n```\n\n```\n(.*?)```", text, re.S)
+    assert source and shown
+    (tmp_path / file).write_text(source[1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    printed = CliRunner().invoke(app, ["check", file])
+    assert printed.exit_code == 1
+    assert without_numbers(printed.output) == without_numbers(shown[1])
+
+
+def without_numbers(text: str) -> list[str]:
+    """Which depend on the BLAS in their last digits, and with them the spaces of a table."""
+    words = re.sub(r"-?\d[\d.]*(e[-+]\d+)?", "N", text).split()
+    return [word for word in words if word.strip("N.,;[]")]

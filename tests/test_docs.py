@@ -22,7 +22,8 @@ def test_a_page_shows_what_the_command_prints(
     text = (ROOT / page).read_text()
     source = re.search(rf"```python\n(# {file}\n.*?)```", text, re.S)
     shown = re.search(rf"autodiff-sandbox check {file}\n```\n\n```\n(.*?)```", text, re.S)
-    assert source and shown
+    assert source
+    assert shown
     (tmp_path / file).write_text(source[1])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -219,7 +219,7 @@ def _ratio(x: _Mismatch) -> float:
 
 
 def _is_times(x: _Mismatch, r: float) -> bool:
-    return bool(np.all(np.abs(x.c - r * x.g) <= max(abs(r), 1.0) * x.near))
+    return bool(np.all(np.abs(x.c - r * x.g) <= abs(r) * x.near))
 
 
 def _known_factors(x: _Mismatch, sign: str) -> Iterator[tuple[float, str]]:
@@ -298,6 +298,8 @@ def _added_input(x: _Mismatch) -> str:
             continue
         added = np.broadcast_to(given, x.c.shape)
         k = float(np.vdot(difference, added) / np.vdot(added, added))
+        if np.all(np.abs(k * added + x.g) <= x.near):  # which would leave nothing
+            continue
         if np.any(np.abs(k * added) > 10 * x.near) and np.all(np.abs(difference - k * added) <= x.near):
             if abs(abs(k) - 1) >= 1e-3:
                 return f"It is the reference plus {k:.6g} times {name}."
@@ -402,9 +404,12 @@ def _in_less_precision(x: _Mismatch) -> str:
 
 
 def _location(x: _Mismatch) -> str:
-    """What the wrong entries have in common, where others are right."""
+    """What the wrong entries have in common."""
     wrong = np.abs(x.c - x.g) > x.tight
     where = np.argwhere(wrong)
+    sizes = np.unique(np.abs(x.c[wrong]))
+    if len(where) > 1 and len(sizes) == 1 and 0 < sizes[0] < np.min(np.abs(x.g[wrong])):
+        return f"The wrong entries are all {sizes[0]:g} in magnitude: is it clipped?"
     if not len(where) or len(where) == x.c.size:
         return ""
     if np.all(x.g[wrong] == 0):
@@ -414,9 +419,6 @@ def _location(x: _Mismatch) -> str:
     if np.all(np.abs(x.c[wrong] + x.g[wrong]) <= x.near[wrong]):
         has = "has" if len(where) == 1 else "have"
         return f"{len(where)} of {x.c.size} entries {has} the wrong sign, the others are right."
-    sizes = np.unique(np.abs(x.c[wrong]))
-    if len(where) > 1 and len(sizes) == 1 and np.all(np.abs(x.g[wrong]) > sizes[0]):
-        return f"The wrong entries are all {sizes[0]:g} in magnitude: is it clipped?"
     return ""
 
 

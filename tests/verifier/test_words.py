@@ -236,3 +236,15 @@ def test_of_an_all_tied_maximum_nothing_is_said_of_factors_or_masks() -> None:
     )
     assert "tie" not in untied
     assert "It is exactly" in untied
+
+
+def test_a_clip_of_large_numbers_is_not_called_a_factor() -> None:
+    report = check_operation(
+        Operation(
+            lambda x: (2e11 * x, None), lambda dout, cache: np.clip(2e11 * dout, -10, 10), lambda x: 2e11 * x,
+            examples=[(x,)],
+        )
+    )  # fmt: skip
+    row = report.failures()[0]
+    assert "times the reference" not in f"{row.finding} {row.pattern}"
+    assert "all 10 in magnitude" in row.pattern

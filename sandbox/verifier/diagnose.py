@@ -54,6 +54,11 @@ class _Mismatch:
     def right(self, a: Array) -> bool:
         return a.shape == self.g.shape and bool(np.all(np.abs(a - self.g) <= self.near))
 
+    @property
+    def negligible(self) -> bool:
+        """Whether c is nothing beside g: then c - g is -g, whatever c is."""
+        return bool(np.all(np.abs(self.c) <= self.near))
+
     def floats(self) -> Iterator[tuple[str, Array]]:
         """The inputs that are arrays of floats."""
         arrays = ((name, np.asarray(value)) for name, value in self.inputs.items())
@@ -288,7 +293,7 @@ def _other_factor(x: _Mismatch) -> str:
 def _added_input(x: _Mismatch) -> str:
     """computed = reference + a constant times an input: weight decay, a forgotten b, and the like."""
     difference = x.c - x.g
-    if x.c.size < 2 or not np.any(difference):
+    if x.c.size < 2 or not np.any(difference) or x.negligible:
         return ""
     for name, given in x.floats():
         fits = given.ndim == x.c.ndim and all(
@@ -298,8 +303,6 @@ def _added_input(x: _Mismatch) -> str:
             continue
         added = np.broadcast_to(given, x.c.shape)
         k = float(np.vdot(difference, added) / np.vdot(added, added))
-        if np.all(np.abs(k * added + x.g) <= x.near):  # which would leave nothing
-            continue
         if np.any(np.abs(k * added) > 10 * x.near) and np.all(np.abs(difference - k * added) <= x.near):
             if abs(abs(k) - 1) >= 1e-3:
                 return f"It is the reference plus {k:.6g} times {name}."
@@ -323,7 +326,7 @@ def _along_an_axis(x: _Mismatch) -> str:
     """computed - reference is constant along an axis, or a constant and a multiple of an input: the terms by
     which a mean and a variance enter a gradient."""
     difference = x.c - x.g
-    if not x.gradient or not np.any(np.abs(difference) > 10 * x.near):
+    if not x.gradient or x.negligible or not np.any(np.abs(difference) > 10 * x.near):
         return ""
     for axis in (i for i, n in enumerate(x.c.shape) if n > 2):
         if np.all(np.abs(difference - difference.mean(axis, keepdims=True)) <= x.near):

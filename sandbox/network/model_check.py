@@ -460,8 +460,8 @@ def _each_manner_once(rows: Sequence[Row], *, asked: bool) -> list[Row]:
             said[row.contract] = before if before and _fails(before) else row
 
     kept = {id(row) for row in said.values()} if asked else set()
-    manners = {id(row) for row in rows if isinstance(row, ContractRow) and row.verdict is Verdict.REMARK}
-    return [row for row in rows if id(row) in kept or id(row) not in manners]
+    kept |= {id(row) for row in rows if asked and isinstance(row, OutputRow)}
+    return [row for row in rows if id(row) in kept or row.verdict is not Verdict.REMARK]
 
 
 def _with_stand_ins(model: Model, names: Iterable[str], subjects: Subjects) -> _Judged:

@@ -174,6 +174,9 @@ def test_manners_alone_pass_with_a_remark_and_fail_on_request() -> None:
     assert not strict
     assert strict.headline() == "Values right: update_parameters. Manners fail."
     assert not sandbox.check(functions, contracts=False).manners()
+    assert sandbox.check(planted("without_dA0")).manners()
+    assert not sandbox.check(planted("without_dA0"), contracts=False).manners()
+    assert sandbox.check(planted("without_dA0"), contracts=False, strict=True)
 
 
 def overflows(Z: Any) -> Any:

@@ -162,6 +162,7 @@ def _show(report: Report, as_json: bool = False, everything: bool = False) -> No
 
 
 def _explained(term: str) -> typer.Exit:
+    term = term.lower()
     if term not in TERMS:
         return _failed(2, f"--explain is {term!r}, expected one of: {', '.join(TERMS)}.")
     Console().print(f"{term}: {TERMS[term]}", highlight=False)

@@ -254,7 +254,8 @@ def _nothing(module: _Module, title: str, rows: Iterable[OutputRow], remarks: It
 
 
 def _of_operation(operation: Operation) -> Subject:
-    whys = [(f, why_function(f)) for f in (operation.forward, operation.backward)]
+    parts = (operation.forward,) if operation.alone else (operation.forward, operation.backward)
+    whys = [(f, why_function(f)) for f in parts]
     rows = [_row(f.__name__, Verdict.NOT_WRITTEN, why) for f, why in whys if why]
     return Subject(None if rows else operation, tuple(rows))
 

@@ -85,7 +85,7 @@ def branch_of(arguments: Inputs) -> str:
 def contract_subjects(dtype: str, kind: Kind) -> Subjects:
     """Each function's equations and inputs at which to ask for its contracts: those of a small network
     of fixed shapes, so that tracing is paid once. One for each activation."""
-    theta, X, Y = drawn_network([3, 4, 4, 1], 6, seed=0, dtype=dtype)
+    theta, X, Y = drawn_network([3, 4, 1], 6, seed=0, dtype=dtype)
     recorder = Recorder({}, NETWORK)
     with recorder.bound() as bound:
         AL, caches = bound["L_model_forward"](X, theta, activation=kind.activation)

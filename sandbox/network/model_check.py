@@ -48,14 +48,23 @@ from sandbox.network.wiring import (
 )
 from sandbox.reading.loading import load_file
 from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache, Value
-from sandbox.verifier.blame import Links, culprits, exceptions, harmful, links, mutations, ordered
+from sandbox.verifier.blame import (
+    Links,
+    culprits,
+    exceptions,
+    handed_on_last,
+    harmful,
+    links,
+    mutations,
+    ordered,
+)
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured, met
 from sandbox.verifier.nested import copied
 from sandbox.verifier.progress import parts
-from sandbox.verifier.recording import Call, Recorder, as_now, quiet, stand_in, unrecorded
+from sandbox.verifier.recording import Call, Recorder, quiet, stand_in, unrecorded
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import Cause, Contract, ContractRow, Matter, OutputRow, Row, Verdict
 from sandbox.verifier.search import smallest_failure
@@ -343,7 +352,7 @@ def _run(model: Model, bound: Mapping[str, Function], recorder: Recorder) -> Mod
     number_layers(top["L_model_forward"], model)
     number_layers(top["L_model_backward"], model)
     attempt("update_parameters", theta, some_gradients(theta), RATE)
-    seen = {(c.function, branch_of(c.arguments)) for c in recorder.calls}
+    seen = {(c.function, branch_of(c.arguments)) for c in recorder.calls if c.finished}
     for name, arguments in further_calls(caches, model.kind):
         if name in model.tested and (name, branch_of(arguments)) not in seen:
             attempt(name, *arguments)
@@ -386,12 +395,18 @@ def _judged_run(model: Model, subjects: Subjects) -> _Judged:
     recorder = Recorder(model.tested, NETWORK)
     with recorder.bound() as bound, quiet():
         model = _run(model, bound, recorder)
-    return _judged(recorder, subjects, model.kind, model)
+    caller = Recorder(model.tested, NETWORK)
+    with caller.bound():  # for the contracts, in which the tested functions call each other, too
+        return _judged(recorder, subjects, model.kind, model, caller)
 
 
-def _judged(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | None = None) -> _Judged:
+@unrecorded
+def _judged(
+    recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | None = None,
+    caller: Recorder | None = None,
+) -> _Judged:  # fmt: skip
     """All rows: of each call, of the whole network if there is one, and the contracts at the inputs of
-    `subjects`."""
+    `subjects`, for which `caller` calls."""
     calls, tested = recorder.calls, recorder.tested
     top = {call.function: call for call in calls if call.parent is None}
     # The calls that a pass was made of tell how much there is to compare of the whole.
@@ -406,7 +421,7 @@ def _judged(recorder: Recorder, subjects: Subjects, kind: Kind, model: Model | N
             begin(name, weights[name])
             if model and name in top:
                 rows[name] += _rows_of_the_whole(model, top[name], rows)
-            rows[name] += _contracts(name, tested, subjects, rows[name], kind)
+            rows[name] += _contracts(name, tested, subjects, rows[name], kind, caller)
     # A kink of the whole network is met in several calls.
     whole = [met(backward_equation(model.keys, kind), model.inputs)] if model else compared
     unknown = frozenset(name for noise in (*compared, *whole) for name in noise.unknown)
@@ -427,7 +442,7 @@ def _peeled(model: Model, subjects: Subjects) -> Report:
     rows: dict[str, Sequence[Row]] = dict(first.rows)
     guilty: tuple[str, ...] = ()
     open_ = {row.function for row in first.failures()}  # those that fail for a reason not yet known
-    while found := culprits(judged.failures(of=open_), judged.links):
+    while found := culprits(handed_on_last(judged.failures(of=open_)), judged.links):
         harming = _harming(model, judged, guilty, found)
         for name, row in harming.items():
             rows[name] = (row, *rows[name])
@@ -436,18 +451,25 @@ def _peeled(model: Model, subjects: Subjects) -> Report:
         if all(name not in model.tested or _is_own(name, model.tested[name]) for name in found):
             break  # the sandbox's own are wrong themselves
         judged = _with_stand_ins(model, guilty, {name: subjects[name] for name in open_ & subjects.keys()})
-        for name in list(open_):
-            if not _newly_raised(judged.rows[name], first.rows[name]):
+        for name in FUNCTIONS:
+            asked = name in open_ or not (name in guilty or _is_judged(rows[name]))
+            if asked and not _newly_raised(judged.rows[name], first.rows[name]):
                 rows[name] = judged.rows[name]
-            if name not in {row.function for row in judged.failures()} or rows[name] is first.rows[name]:
-                open_.discard(name)
+        open_ &= {
+            row.function for row in judged.failures() if rows[row.function] is judged.rows[row.function]
+        }
     rows = {name: _each_manner_once(of_one, asked=bool(subjects)) for name, of_one in rows.items()}
+    rows = _without_what_inner_ones_do(rows, first.links)
     dependent = {name for name, of_one in rows.items() if name not in guilty and any(map(_fails, of_one))}
     seen = frozenset((name, other) for name in guilty for other in dependent)
     stood_in = tuple(
         name for name in model.tested if name in guilty and not _is_own(name, model.tested[name])
     )
     return replace(_report(first, rows), links=Links(called=seen), stood_in=stood_in)
+
+
+def _is_judged(rows: Iterable[Row]) -> bool:
+    return any(isinstance(row, OutputRow) and row.verdict is not Verdict.NOT_COMPARED for row in rows)
 
 
 def _each_manner_once(rows: Sequence[Row], *, asked: bool) -> list[Row]:
@@ -464,14 +486,24 @@ def _each_manner_once(rows: Sequence[Row], *, asked: bool) -> list[Row]:
     return [row for row in rows if id(row) in kept or row.verdict is not Verdict.REMARK]
 
 
+def _without_what_inner_ones_do(rows: Mapping[str, Sequence[Row]], seen: Links) -> dict[str, Sequence[Row]]:
+    """A change in place is said of the innermost function that makes it."""
+    changes = [
+        row for of_one in rows.values() for row in of_one
+        if isinstance(row, ContractRow) and row.contract is Contract.UNCHANGED and row.finding
+    ]  # fmt: skip
+    outer = {name for row in changes for name in seen.following(row)}
+    again = {id(row) for row in changes if row.function in outer and row.verdict is Verdict.REMARK}
+    return {name: [row for row in of_one if id(row) not in again] for name, of_one in rows.items()}
+
+
 def _with_stand_ins(model: Model, names: Iterable[str], subjects: Subjects) -> _Judged:
     """The sandbox's own functions in place of these."""
     tested = dict(model.tested)
     for name in names:
         own = partial(FUNCTIONS[name], **model.kind.options(name, FUNCTIONS[name]))
         tested[name] = stand_in(own, tested[name]) if name in tested else own
-    with Recorder(tested, NETWORK).bound():  # for the contracts, which call by name
-        return _judged_run(replace(model, tested=tested), subjects)
+    return _judged_run(replace(model, tested=tested), subjects)
 
 
 def _newly_raised(now: Sequence[Row], before: Sequence[Row]) -> bool:
@@ -569,7 +601,8 @@ def _with_own_keys(function: Function) -> Function:
 
 
 def _contracts(
-    name: str, tested: Mapping[str, Function], subjects: Subjects, found: list[Row], kind: Kind
+    name: str, tested: Mapping[str, Function], subjects: Subjects, found: list[Row], kind: Kind,
+    caller: Recorder | None,
 ) -> list[Row]:  # fmt: skip
     """At other inputs than the given ones most fail for the same reason, so they come last."""
     causes = {row.cause for row in found if isinstance(row, OutputRow) and row.verdict is Verdict.FAIL}
@@ -587,5 +620,6 @@ def _contracts(
             equation = backward_equation(equation.inputs[2:], kind, dA0=False)
         stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
         right = not _failed([*found, *rows])
-        rows += check_contracts(equation, as_now(function), inputs, stacks=stacks, right=right)
+        called = function if own or caller is None else caller.calling(name, function)
+        rows += check_contracts(equation, called, inputs, stacks=stacks, right=right)
     return rows

@@ -71,15 +71,17 @@ class Finding:
 
 
 def culprits(rows: Iterable[Row], seen: Links) -> tuple[str, ...]:
-    """The functions that fail, but for those that depend on another one that fails. What raised may have been
-    handed something wrong: it counts where nothing else fails."""
-    failures = list(rows)
-    of_values = [row for row in failures if not _raised(row)]
+    """The functions that fail, but for those that depend on another one that fails."""
     first: dict[str, Row] = {}
-    for row in of_values or failures:
+    for row in rows:
         first.setdefault(row.function, row)
     excused = {name for row in first.values() for name in seen.following(row)}
     return tuple(name for name in first if name not in excused) or tuple(first)[:1]
+
+
+def handed_on_last(failures: Sequence[Row]) -> Sequence[Row]:
+    """What raised may have been handed something wrong: it counts where nothing else fails."""
+    return [row for row in failures if not _raised(row)] or failures
 
 
 def findings(failures: Sequence[Row], seen: Links) -> tuple[Finding, ...]:
@@ -153,7 +155,7 @@ def of_forward(backward: Iterable[OutputRow]) -> Fault:
     """Two of forward, backward and mirror against one, where the forward's values are not the mirror's: from
     the rows of the backward."""
     faults = {row.at_fault for row in backward if row.verdict is Verdict.FAIL}
-    return Fault.MIRROR if Fault.MIRROR in faults else Fault.UNDECIDED if faults else Fault.FORWARD
+    return Fault.MIRROR if Fault.MIRROR in faults else Fault.UNASKED if faults else Fault.FORWARD
 
 
 def mutations(calls: Iterable[Call]) -> Iterator[ContractRow]:

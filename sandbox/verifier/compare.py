@@ -187,6 +187,8 @@ def _further_off(z: Array, limit: float, first: Entry) -> str:
     wrong = z > limit
     count = int(np.count_nonzero(wrong))
     computed, reference = told_apart(first.computed, first.reference)
+    if z.size == 1:
+        return f"it is {computed}, expected {reference}, {sigmas(first.z)} off."
     return (
         f"{count or 'no'} of {_entries(z)} {'is' if count == 1 else 'are'} further off than rounding "
         f"explains{_all_at(wrong)}; entry {first.index} is {computed}, expected {reference}, "

@@ -19,7 +19,7 @@ from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import compare_outputs, measured
 from sandbox.verifier.nested import copied, difference
 from sandbox.verifier.progress import told
-from sandbox.verifier.recording import named_argument, own_warnings, quiet, unrecorded
+from sandbox.verifier.recording import named_argument, own_warnings, quiet
 from sandbox.verifier.rows import Contract, ContractRow, Matter, Verdict
 from sandbox.verifier.smaller import smaller
 
@@ -38,7 +38,6 @@ class _BrokenError(Exception):
         self.worth, self.values_right = worth, values_right
 
 
-@unrecorded
 def check_contracts(
     equation: Equation, function: Function, inputs: Inputs, *, stacks: bool | None, right: bool = True
 ) -> list[ContractRow]:
@@ -68,7 +67,8 @@ def check_contracts(
             verdict, finding = broken.worth, str(broken)
             matter = Matter.MANNER if broken.worth is Verdict.REMARK else matter
         except (Exception, SystemExit) as error:  # whatever the tested code raises
-            verdict, finding = Verdict.FAIL, f"it raised {raised_at(error)}."
+            at = f"with {subject.shapes} " if contract is Contract.RUNS else ""
+            verdict, finding = Verdict.FAIL, f"{at}it raised {raised_at(error)}."
         said = [row.finding for row in rows if row.finding]
         if finding in said or (verdict is Verdict.REMARK and said and contract not in _ALWAYS):
             continue  # the same once more
@@ -90,6 +90,11 @@ class _Subject:
     def expected(self) -> Noise:
         return measured(self.equation, self.inputs)
 
+    @property
+    def shapes(self) -> str:
+        given = zip(self.equation.inputs, self.inputs, strict=True)
+        return ", ".join(f"{name} of shape {x.shape}" for name, x in given if isinstance(x, np.ndarray))
+
     def packed(self, inputs: Inputs) -> Inputs:
         """Copies of the inputs, as the function's arguments."""
         return copied(self.equation.pack(*inputs))
@@ -104,17 +109,22 @@ class _Subject:
     def agree(self, result: Value, expected: Noise, inputs: Inputs, when: str) -> None:
         for row in compare_outputs(self.equation, result, expected, inputs):
             if row.verdict is Verdict.FAIL:
-                words = f"{when}, {row.output}: {row.finding} {row.pattern}".rstrip()
+                words = f"{when}, {row.output}: {' '.join(filter(None, (row.pattern, row.finding)))}"
                 raise _BrokenError(words, values_right=row.values_right)
 
     def check(self, inputs: Inputs, when: str) -> None:
         self.agree(self.call(inputs), measured(self.equation, inputs), inputs, when)
 
-    def named_output(self, result: Value, where: str) -> str:
-        """A place in the result, by the output's name where the result is a tuple of the outputs alone."""
-        names = self.equation.outputs
-        flat = isinstance(result, tuple | list) and len(result) == len(names)
-        return re.sub(r"^result\[(\d+)\]", lambda i: names[int(i[1])], where) if flat else where
+    def outputs(self, result: Value) -> Value:
+        """Those in a result; all of it, if it has another structure, which has a row of its own."""
+        try:
+            return self.equation.unpack(result)
+        except (TypeError, ValueError):
+            return result
+
+    def named_output(self, where: str) -> str:
+        """A place in the outputs, by their names."""
+        return re.sub(r"^result\[(\d+)\]", lambda i: self.equation.outputs[int(i[1])], where)
 
     def is_right(self) -> bool:
         try:
@@ -170,20 +180,28 @@ def _new(s: _Subject) -> None:
 
 
 def _deterministic(s: _Subject) -> None:
-    first = s.call(s.inputs)
+    result = s.call(s.inputs)
+    first, kept = s.outputs(result), copied(result)
     before = copied(first)
     with contextlib.suppress(Exception):  # which it may refuse: one-hot rows, say, have a sum of 1
         s.call(tuple(x * x.dtype.type(0.5) if _is_float(x) else x for x in s.inputs))
-    if where := s.named_output(first, difference(before, first, "result")):
+    if where := s.named_output(difference(before, first, "result")):
         raise _BrokenError(
             f"{where} of one call is changed by the next: is it an array or a dict that is kept and used "
             "again? Make a new one in each call.",
             worth=Verdict.REMARK,
         )
-    if where := s.named_output(first, difference(before, s.call(s.inputs), "result")):
+    again = s.call(s.inputs)
+    if where := s.named_output(difference(before, s.outputs(again), "result")):
         raise _BrokenError(
             f"{where} differs between two calls with the same inputs (and another call between them): "
             "is something random, or kept from an earlier call?"
+        )
+    if difference(kept, again):
+        raise _BrokenError(
+            "what it keeps for the backward differs between two calls with the same inputs, and its outputs "
+            "do not: a running average, or a count?",
+            worth=Verdict.REMARK,
         )
 
 
@@ -196,9 +214,7 @@ def _silent(s: _Subject) -> None:
 
 
 def _values(s: _Subject) -> None:
-    given = zip(s.equation.inputs, s.inputs, strict=True)
-    shapes = ", ".join(f"{name} of shape {x.shape}" for name, x in given if isinstance(x, np.ndarray))
-    s.check(s.inputs, f"with {shapes}")
+    s.check(s.inputs, f"with {s.shapes}")
 
 
 def _read_only(x: Array) -> Array:
@@ -338,7 +354,8 @@ def _asked(s: _Subject, stacks: bool | None, right: bool) -> Iterator[tuple[Cont
     if not right:
         return
     of_values = _OF_RIGHT_VALUES | (_OF_BACKWARDS if s.equation.cotangents else {})
-    if is_narrow(dtype_of(s.inputs)):  # a kernel is written for its dtype
+    dtype = dtype_of(s.inputs)
+    if is_narrow(dtype) or not (s.equation.axes or dtype.itemsize > 4):  # a kernel is written for its dtype
         del of_values[Contract.OTHER_DTYPE]
     yield from ((contract, "", ask) for contract, ask in of_values.items())
     for contract, axes in _single(s.equation.axes):

@@ -189,7 +189,7 @@ def _proportions(x: _Mismatch) -> str:
         )
     if not np.any(x.c):
         return "All entries are 0: is it never written, or does all of it cancel?"
-    if _magnitude(x.c) <= 64 * x.eps * _magnitude(x.g):
+    if _magnitude(x.c) <= 64 * x.eps * _magnitude(x.g) and not _is_times(x, _projection(x)):
         return (
             f"It is 0 but for rounding, at most {_magnitude(x.c):.1g}: does a sum cancel, of deviations from "
             "their own mean or of 1 minus the sum of a softmax?"
@@ -219,8 +219,12 @@ def _other_size(r: float, x: _Mismatch, sign: str) -> str:
 
 def _ratio(x: _Mismatch) -> float:
     """r with c = r g, or 0."""
-    r = float(np.vdot(x.c, x.g) / np.vdot(x.g, x.g))
+    r = _projection(x)
     return r if _is_times(x, r) else 0.0
+
+
+def _projection(x: _Mismatch) -> float:
+    return float(np.vdot(x.c, x.g) / np.vdot(x.g, x.g))
 
 
 def _is_times(x: _Mismatch, r: float) -> bool:

@@ -27,7 +27,7 @@ def as_python(operation: Operation, inputs: Inputs, cotangents: Inputs, report: 
     row, given = report.findings[0].row, dict(zip(operation.inputs, inputs, strict=False))
     names = ", ".join(given)
     if not isinstance(row, OutputRow) or operation.rest:
-        check = f"print(sandbox.check({operation.name}, {names}))  # {operation.name}: the Operation"
+        check = f"print(sandbox.check(operation, {names}))  # the Operation {operation.name}"
         return "\n".join(["import numpy as np", "import sandbox", "", *assignments(given.items()), "", check])
     douts = {f"d{output}": x for output, x in zip(operation.outputs, cotangents, strict=True)}
     backward = row.output not in operation.outputs
@@ -36,8 +36,8 @@ def as_python(operation: Operation, inputs: Inputs, cotangents: Inputs, report: 
         _of_backward(operation, ", ".join(douts), names) if backward else _of_forward(operation, names)
     )
     imports = ["import numpy as np", *_imports(operation)]
-    if any(f"{operation.name}." in line for line in call):
-        imports.append(f"# {operation.name}: the Operation")
+    if any("operation." in line for line in call):
+        imports.append(f"# operation: the Operation {operation.name}")
     return "\n".join([*imports, "", *assignments(made.items()), "", *call, *_expected(row)])
 
 
@@ -57,7 +57,7 @@ def _is_named(function: object) -> bool:
 
 def _name(operation: Operation, part: str) -> str:
     function = getattr(operation, part)
-    return str(function.__name__) if _is_named(function) else f"{operation.name}.{part}"
+    return str(function.__name__) if _is_named(function) else f"operation.{part}"
 
 
 def _of_forward(operation: Operation, names: str) -> Iterator[str]:

@@ -164,6 +164,10 @@ def _check_fields(o: Operation) -> None:
             f"Operation: convention is {o.convention!r}, expected 'cache' (backward(dout, cache)) or "
             "'inputs' (backward(dout, *inputs))."
         )
+    if not isinstance(o.name, str):
+        raise TypeError(f"Operation: name is {o.name!r}, expected a text.")
+    if o.seed is not None and (type(o.seed) is not int or not 0 <= o.seed < 2**32):
+        raise ValueError(f"Operation: seed is {o.seed!r}, expected a whole number from 0 to 2^32 - 1.")
     if not isinstance(o.outputs, tuple) or not o.outputs:
         raise TypeError(f"Operation: outputs is {o.outputs!r}, expected a tuple of names, ('out',).")
     if isinstance(o.differentiable, str):
@@ -354,7 +358,9 @@ def _not_checked(case: Bound, name: str) -> OutputRow:
 
 def _made(equation: Equation, function: Function, inputs: Inputs) -> tuple[Value, OutputRow | None]:
     """What the function returns; or the row of an exception, or of a forward's result that is none."""
-    row = partial(OutputRow, equation.function, Scope.LOCAL, None, "result", Verdict.FAIL)
+    row = partial(
+        OutputRow, equation.function, Scope.LOCAL, None, "result", Verdict.FAIL, matter=equation.matter
+    )  # fmt: skip
     try:
         with np.errstate(all="ignore"):
             result = function(*copied(equation.pack(*inputs)))

@@ -101,6 +101,20 @@ class Recorder:
             finally:
                 _surely(functools.partial(_unbind_all, bound))
 
+    def calling(self, name: str, function: Function) -> Function:
+        """The tested function of this name, whose calls of others are recorded; while the names are bound."""
+
+        @functools.wraps(function)
+        def called(*args: Value, **kwargs: Value) -> Value:
+            self._current, before = Call(name, (), self._current), self._current
+            try:
+                with _recording(self):
+                    return function(*args, **kwargs)
+            finally:
+                self._current = before
+
+        return called
+
     def _places_of_the_tested(self) -> Iterator[Place]:
         """Where the tested functions find those of the family: in their modules, under their names, under
         others, and in dicts; in what they close over; as methods of one object."""
@@ -286,20 +300,6 @@ def _dispatcher(name: str, original: Function) -> Function:
         return recorder.call(name, original, *args, **kwargs)
 
     return dispatched
-
-
-def as_now(function: Function) -> Function:
-    """The function, whose calls of others are recorded later as they would be now."""
-    recorder = _recorder.get()
-    if recorder is None:
-        return function
-
-    @functools.wraps(function)
-    def recorded(*args: Value, **kwargs: Value) -> Value:
-        with _recording(recorder):
-            return function(*args, **kwargs)
-
-    return recorded
 
 
 # --- warnings -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from sandbox.verifier.rows import (
     Scope,
     Verdict,
     of_any_layer,
+    rounded_up,
     sigmas,
 )
 
@@ -90,17 +91,18 @@ def _of_matter(report: Report, matter: Matter, what: str) -> Iterator[str]:
         if names := dict.fromkeys(row.function for row in rows if row.verdict is verdict):
             yield f"{words.format(what=what)}: {', '.join(names)}."
     known = {row.function for row in report.failures() if row.matter is matter}
-    known |= {row.function for row in rows if row.verdict in _UNKNOWN}
+    known |= {*report.elsewhere, *(row.function for row in rows if row.verdict in _UNKNOWN)}
     passed = (row.function for row in rows if isinstance(row, OutputRow) and row.verdict is Verdict.PASS)
     if right := [name for name in dict.fromkeys(passed) if name not in known]:
-        yield f"{what} right: {_listed(right)}."
+        here = " in the case shown" if report.cases > 1 and report.failures() else ""
+        yield f"{what} right{here}: {_listed(right)}."
 
 
 def _is_asked(row: Row, report: Report) -> bool:
     return not report.yours or row.function in report.yours or row.verdict is not Verdict.PASS
 
 
-def _listed(names: Collection[str], most: int = 6) -> str:
+def _listed(names: Collection[str], most: int = 12) -> str:
     shown = list(names)[:most]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
@@ -157,11 +159,14 @@ def _place(finding: Finding) -> str:
 def _outputs_of(finding: Finding) -> list[str]:
     """Those that are wrong by one mistake; of a contract that alone."""
     rows = [finding.row] if isinstance(finding.row, ContractRow) else finding.rows
-    return list(dict.fromkeys(map(of_any_layer, rows)))
+    several = len({row.layer for row in rows}) > 1
+    return list(dict.fromkeys(of_any_layer(row) if several else row.output for row in rows))
 
 
 def _after(report: Report) -> Iterator[str]:
     """What is said after the mistakes."""
+    if report.elsewhere:
+        yield f"Other cases of the {report.cases} show mistakes in {', '.join(report.elsewhere)}, too."
     others = set(report.yours) - set(report.stood_in)
     if report.stood_in and (others or not report.yours):
         names = ", ".join(report.stood_in)
@@ -191,7 +196,8 @@ def _passed(report: Report) -> Iterator[str]:
     if not passed:
         return
     kept = sum(row.verdict is Verdict.PASS for row in report.contracts)
-    cases = f"{report.cases} random cases; of that with the largest error, " if report.cases > 1 else ""
+    drawn = report.cases > 1 and not report.failures()
+    cases = f"{report.cases} random cases; of that with the largest error, " if drawn else ""
     contracts = f" and {_counted(kept, 'contract')}" if kept else ""
     largest = max(row.sigma_error for row in passed)
     outputs = _counted(len(passed), "output")
@@ -211,8 +217,8 @@ def _worth(passed: Sequence[OutputRow]) -> Iterator[str]:
         whole = max(gradients, key=lambda row: row.caught)
         entry = max(row.caught_entry for row in gradients)
         yield (
-            f"Would have caught an error of {whole.caught:.0e} of {whole.output} or any other as a whole, of "
-            f"{entry:.0e} in one entry."
+            f"Would have caught an error of {rounded_up(whole.caught)} of {whole.output} or any other as a "
+            f"whole, of {rounded_up(entry)} in one entry."
         )
 
 
@@ -259,8 +265,8 @@ def _line(rows: Sequence[Row]) -> tuple[str, ...]:
         outputs[0].dtype if outputs else "",
         _far(_largest((row.sigma_error for row in outputs), ".3g")),
         _largest((row.threshold for row in outputs), ".1f"),
-        _largest((row.caught for row in outputs), ".0e"),
-        _largest((row.caught_entry for row in outputs), ".0e"),
+        _least(row.caught for row in outputs),
+        _least(row.caught_entry for row in outputs),
         first.verdict,
     )  # fmt: skip
 
@@ -268,6 +274,12 @@ def _line(rows: Sequence[Row]) -> tuple[str, ...]:
 def _largest(numbers: Iterable[float], form: str) -> str:
     known = [number for number in numbers if number == number]
     return f"{max(known):{form}}" if known else ""
+
+
+def _least(caught: Iterable[float]) -> str:
+    """What the coarsest of several would have caught."""
+    known = [number for number in caught if number == number]
+    return rounded_up(max(known)) if known else ""
 
 
 def _far(number: str) -> str:

@@ -33,7 +33,9 @@ class Report:
         unknown_primitives: operations of the mirror of which a backward stable algorithm was assumed.
         example: of several cases the failing one that is shown, as code to paste into Python.
         remarks: on what was read, mended or left out, and how the case was found.
-        cases: how many cases were drawn; the rows are those of one with the largest error.
+        cases: how many cases were drawn; the rows are those of one with the largest error, or of a failing
+            one.
+        elsewhere: the functions that fail in other cases than the one that is shown.
         tested: what was not checked, in words.
         yours: the functions that are the user's, where others of the sandbox's own stand beside them.
         stood_in: the functions at fault, in whose place the sandbox's own were taken to judge the others.
@@ -50,6 +52,7 @@ class Report:
     example: str = ""
     remarks: tuple[str, ...] = ()
     cases: int = 1
+    elsewhere: tuple[str, ...] = ()
     tested: str = ""
     yours: tuple[str, ...] = ()
     stood_in: tuple[str, ...] = ()
@@ -101,8 +104,8 @@ class Report:
         """Plain data, ready for `json.dumps`; of several things that of each under "parts". A number that
         JSON cannot hold is null (NaN: nothing was compared) or the string "inf" or "-inf"."""
         as_they_are = (
-            "strict", "kinks", "unknown_primitives", "example", "remarks", "cases", "tested", "yours",
-            "stood_in",
+            "strict", "kinks", "unknown_primitives", "example", "remarks", "cases", "elsewhere", "tested",
+            "yours", "stood_in",
         )  # fmt: skip
         fields = {name: _plain(getattr(self, name)) for name in as_they_are}
         said = {"ok": bool(self), "verdict": self.headline(), "summary": self.summary()}

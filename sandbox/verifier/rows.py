@@ -1,6 +1,7 @@
 """The rows of a report: of an output that was compared, and of a contract that was asked for. A row is made
 once and never replaced."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
@@ -196,6 +197,13 @@ def of_any_layer(row: Row) -> str:
 
 
 FAR = 1e6
+
+
+def rounded_up(x: float) -> str:
+    """To one digit, and never to less: 4.2e-15 is 5e-15."""
+    digit, exponent = f"{x:.6e}".split("e")
+    up = math.ceil(float(digit))
+    return f"{up}e{exponent}" if up < 10 else f"1e{int(exponent) + 1:+03d}"
 
 
 def sigmas(z: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from sandbox.typing import Value
+from sandbox.verifier.loading import raised_at
 from sandbox.verifier.progress import parts
 from sandbox.verifier.recording import own_warnings
 from sandbox.verifier.report import Report
@@ -137,7 +138,11 @@ def _searched(
         _draw(strategy, search, search.larger, name, max_examples=FURTHER, database=None)
     # Of those that tell as much the last one found, which is the smallest.
     case, shown = max(reversed(search.failing.values()), key=lambda failing: _telling(failing[1]))
-    return replace(shown, example=example(case, shown), remarks=(*shown.remarks, *remarks))
+    failing = {finding.row.function for _, found in search.failing.values() for finding in found.findings}
+    return replace(
+        shown, example=example(case, shown), remarks=(*shown.remarks, *remarks), cases=len(search.reports),
+        elsewhere=tuple(failing - {row.function for row in shown.failures()}),
+    )  # fmt: skip
 
 
 def _draw(
@@ -176,8 +181,7 @@ def _draw(
         if not search.failing:
             raise ValueError(f"{name}: no case could be drawn from examples: {_why(error)}") from None
     except Exception as error:
-        vars(error).pop("__notes__", None)  # Hypothesis's, on how to reproduce it
-        raise
+        raise ValueError(f"{name}: drawing from examples raised {raised_at(error)}") from None
 
 
 def _why(error: Exception) -> str:

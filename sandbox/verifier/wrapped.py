@@ -83,13 +83,19 @@ def _held(layer: Value, name: str) -> Value:
 
 def _replace(layer: Value, old: Value, new: Value) -> None:
     """Wherever the layer holds it: as self.W, in a dict or in a list."""
-    for attribute, held in list(vars(layer).items()):
+    for attribute, held in _attributes(layer):
         if held is old:
             setattr(layer, attribute, new)
         elif isinstance(held, dict):
             held.update({key: new for key, x in held.items() if x is old})
         elif isinstance(held, list):
             held[:] = [new if x is old else x for x in held]
+
+
+def _attributes(layer: Value) -> list[tuple[str, Value]]:
+    slots = [name for kind in type(layer).__mro__ for name in getattr(kind, "__slots__", ())]
+    held = {name: getattr(layer, name) for name in slots if hasattr(layer, name)}
+    return list((held | getattr(layer, "__dict__", {})).items())
 
 
 def _gradient(layer: Value, name: str) -> Value:

@@ -339,7 +339,7 @@ def test_a_failing_random_case_is_shrunk_and_shown() -> None:
     (row,) = (row for row in report.outputs if row.verdict == "FAIL")
     assert row.shape > (1,)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(report.example, {"softplus": softplus(backward=lambda dout, cache: dout), "forward": forward})
+        exec(report.example, {"operation": softplus(backward=lambda dout, cache: dout), "forward": forward})
     assert f"{row.worst[0].computed:.9g}"[:7] in printed.getvalue()
     assert f"is {row.worst[0].computed:.9g}, expected {row.worst[0].reference:.9g}" in report.example
     assert check_operation(softplus(examples=strategy)).cases > 1

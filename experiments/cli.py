@@ -125,8 +125,8 @@ def check(
     given; with --cases on that many small random networks. Operations are checked at their own examples
     (those whose name begins with "wrong" are left out).
 
-    Of a file only definitions are run, and what they need; what it prints is held back. The functions in a
-    folder are those of one project.
+    Of a file (.py, .ipynb, .md) only definitions are run, and what they need; what it prints is held back.
+    The functions in a folder are those of one project, unless two of its files have the same one.
 
     Examples: autodiff-sandbox check --depth 4 --width 16; autodiff-sandbox check my_backprop.py;
     autodiff-sandbox check --watch note.md

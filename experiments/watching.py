@@ -77,4 +77,5 @@ def changes(before: Report, after: Report) -> list[str]:
     lines = [
         f"{name}: {was[name]} -> {state}" for name, state in now.items() if was.get(name, state) != state
     ]
-    return lines or ["Nothing changed."]
+    same = before.to_dict() == after.to_dict()
+    return lines or ["Nothing changed." if same else "What is said of the functions changed."]

@@ -173,7 +173,7 @@ def _network(
         if name not in known:
             raise TypeError(f"check has no option {name!r}; it has cases, contracts, {', '.join(known)}.")
     given, only_operations = ", ".join(network), _only_operations(subjects)
-    if inputs and not (only_operations and len(subjects) == 1):
+    if inputs and not (isinstance(what, Operation) or (only_operations and len(subjects) == 1)):
         raise TypeError(
             f"inputs go with one Operation, got {type(what).__name__}; use "
             "sandbox.check_model(parameters, X, Y, functions=...) for a network of your own."

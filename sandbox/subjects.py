@@ -78,7 +78,9 @@ def _path(what: str | Path) -> Path:
             return Path(what)
     except OSError:  # too long a name, for one
         pass
-    raise ValueError(f"{str(what)[:80]!r} does not exist; give the path of a Python file or a folder.")
+    raise ValueError(
+        f"{str(what)[:80]!r} does not exist; give the path of a file (.py, .ipynb, .md) or of a folder."
+    )
 
 
 def _in_list(items: list[Value]) -> Subjects:
@@ -200,15 +202,23 @@ class _Module:
         reached = _reached([*checked.values(), *self.parts], mine)
         left = {name: f for name, f in self.own.items() if id(f) not in reached}
         others = [name for name in FUNCTIONS if name not in checked]
+        yield from self._reached_by_another_name(reached, others)
         for name in left:
             if name not in FUNCTIONS and not name.startswith("_") and (meant := _closest(name, others)):
                 others.remove(meant)
                 finding = (
                     f"nothing checks it (did you mean {meant}?); rename it, or _{name} if it is a helper."
                 )
-                yield _row(name, Verdict.NOT_JUDGED, finding)
+                yield replace(_row(meant, Verdict.NOT_JUDGED, finding), function=name)
             elif name in self.pairs():
                 yield self._of_pair(name)
+
+    def _reached_by_another_name(self, reached: Collection[int], others: list[str]) -> Iterator[OutputRow]:
+        for name, f in self.own.items():
+            misspelt = id(f) in reached and name not in FUNCTIONS and not name.startswith("_")
+            if misspelt and (meant := _closest(name, others)):
+                finding = f"it is called, and not checked by itself (did you mean {meant}?)."
+                yield replace(_row(meant, Verdict.NOTE, finding), function=name)
 
     def _of_pair(self, name: str) -> OutputRow:
         if why := self.unwritten.get(name):

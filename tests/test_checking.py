@@ -133,7 +133,7 @@ def test_a_file_of_a_folder_that_does_not_run_hides_no_other(tmp_path: Path) -> 
         (functools.partial(np.sin), {}, "the function partial has none of the names"),
         ([[square]], {}, "the list holds a list"),
         ([relu_backward, relu_backward], {}, "the list holds two functions relu_backward"),
-        ("", {}, "'' does not exist; give the path of a Python file or a folder"),
+        ("", {}, "'' does not exist; give the path of a file"),
         ("def f(x):\n    return x" * 300, {}, "does not exist; give the path"),
         (None, {"width": 10**6}, r"make a network of 3.0e\+12 numbers, expected at most 1e\+08"),
         (None, {"depth": 10**30}, "make a network of"),

@@ -14,6 +14,7 @@ first failure is the culprit.
 import contextlib
 import difflib
 import inspect
+import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -198,30 +199,47 @@ def check_functions(
 
 
 def as_python(report: Report, functions: Functions, kind: Kind, **drawn: Value) -> str:
-    """Code that shows what fails: a check of the functions at fault, on a network of `drawn_network`."""
+    """Code that shows what fails: a check on a network of `drawn_network`, of the functions at fault, or of
+    the file that they are in."""
     tested, at_fault = resolve(functions), report.stood_in or [f.row.function for f in report.findings]
-    own = {name: f for name, f in tested.items() if name in at_fault and not _is_own(name, f)}
-    names = {name: getattr(f, "__name__", name) for name, f in own.items()}
-    names = {name: known if known.isidentifier() else name for name, known in names.items()}
-    imports = [_import(names[name], f) for name, f in own.items()]
-    pairs = [f'    "{name}": {known},' for name, known in names.items()]
+    own = {name: f for name, f in tested.items() if not _is_own(name, f)}
+    files = {_file(f) for f in own.values()}
+    if len(files) == 1 and "" not in files and len(own) == len(tested):  # all of it is written
+        given = [f"functions = {files.pop()!r}"]
+    else:
+        given = _functions_as_python({name: f for name, f in own.items() if name in at_fault})
     options = {key: repr(x) for key, x in asdict(kind).items() if x != getattr(Kind(), key)}
     passed = ", ".join(("functions=functions", *(f"{key}={x}" for key, x in options.items())))
     return "\n".join([
-        "import sandbox", "from sandbox.network.cases import drawn_network",
-        *filter(None, imports),
-        "", f"network = {_drawn_as_python(**drawn)}", "functions = {", *pairs, "}",
+        "import sandbox", "from sandbox.network.cases import drawn_network", "",
+        f"network = {_drawn_as_python(**drawn)}", *given,
         f"print(sandbox.check_model(*network, {passed}))",
     ])  # fmt: skip
 
 
+def _functions_as_python(functions: Mapping[str, Function]) -> list[str]:
+    names = {name: getattr(f, "__name__", name) for name, f in functions.items()}
+    names = {name: known if known.isidentifier() else name for name, known in names.items()}
+    imports = [_import(names[name], f) for name, f in functions.items()]
+    pairs = [f'    "{name}": {known},' for name, known in names.items()]
+    return [*filter(None, imports), "functions = {", *pairs, "}"]
+
+
 def _import(name: str, function: Function) -> str:
-    """A line of code; where the function is in no file of Python, the place of it, or nothing."""
+    """A line of code; where the function is in no module, the place of it, or nothing."""
     module = str(getattr(function, "__module__", None) or "__main__")
-    file = Path(str(getattr(function, "__globals__", {}).get("__file__", "")))
-    if module != "__main__" and file.suffix == ".py":
+    if module != "__main__" and not _file(function):
         return f"from {module} import {name}"
-    return f"# {name}: that of {file.name}" if file.name and module != "__main__" else ""
+    return f"# {name}: that of {_file(function)}" if _file(function) else ""
+
+
+def _file(function: Function) -> str:
+    """The path of the file, as it is found from here, of a function that is in no module that is imported."""
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    path = Path(str(names.get("__file__", "")))
+    if names.get("__spec__") is not None or not path.name:
+        return ""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _drawn_as_python(layer_dims: Sequence[int], m: int, **drawn: Value) -> str:

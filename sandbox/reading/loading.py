@@ -97,7 +97,7 @@ def _parsed(path: Path) -> Parsed:
 
 def _blocks(path: Path) -> Sequence[Block]:
     if not path.exists():
-        raise ValueError(f"{path} does not exist; give the path of a Python file.")
+        raise ValueError(f"{path} does not exist; give the path of a file or a folder.")
     if not path.is_file() or path.suffix not in (".py", NOTEBOOK, *NOTES):
         raise ValueError(
             f"{path} is not a Python file; give the path of a .py file, of a notebook (.ipynb) or of a note "

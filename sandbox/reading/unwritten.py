@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import difflib
 import inspect
 import textwrap
 from collections.abc import Collection, Iterator
@@ -27,8 +28,20 @@ def why_unwritten(node: Definition, names: Collection[str]) -> str:
     if any(isinstance(child, ast.Raise) and "NotImplementedError" in ast.unparse(child) for child in body):
         return "it raises NotImplementedError."
     if missing := undefined(node, {*names, *dir(builtins), node.name}):
-        return f"{_listed(missing)} used, and nothing defines {'it' if len(missing) == 1 else 'them'}."
+        it = "it" if len(missing) == 1 else "them"
+        return f"{_listed(missing)} used, and nothing defines {it}{_meant(missing[0], node)}."
     return _nothing_returned(node)
+
+
+def _meant(name: str, node: Definition) -> str:
+    """What may be behind a name that nothing defines."""
+    if name == "np":
+        return " (import numpy as np?)"
+    local = {x.id for x in _inside(node) if isinstance(x, ast.Name) and isinstance(x.ctx, ast.Store)}
+    local |= {x.arg for x in ast.walk(node.args) if isinstance(x, ast.arg)}
+    close = [other for other in local if other.lower() == name.lower()]
+    close += difflib.get_close_matches(name, local, 1, 0.7)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def why_function(function: Function) -> str:
@@ -58,7 +71,20 @@ def _nothing_returned(node: Definition) -> str:
                 bound.setdefault(ast.unparse(target), []).append(True)
     # A binding to None is counted twice: as None, and as the name that is bound.
     still = [name for name, kinds in bound.items() if name in names and 2 * sum(kinds) == len(kinds)]
+    still += [name for name in _left_none(node) if name in names and name not in still]
     return f"{_listed(still)} still None." if still else ""
+
+
+def _left_none(node: Definition) -> list[str]:
+    """The names whose last binding, outside of any branch, is to None, as a template leaves them."""
+    last: dict[str, bool] = {}
+    for child in _inside(node):
+        if isinstance(child, ast.Assign):
+            none = _is_none(child.value) and child in node.body
+            last |= {
+                x.id: none for target in child.targets for x in ast.walk(target) if isinstance(x, ast.Name)
+            }
+    return [name for name, none in last.items() if none]
 
 
 def _listed(names: list[str]) -> str:

@@ -189,7 +189,7 @@ def _proportions(x: _Mismatch) -> str:
         )
     if not np.any(x.c):
         return "All entries are 0: is it never written, or does all of it cancel?"
-    if _magnitude(x.c) <= 64 * x.eps * _magnitude(x.g) and not _is_times(x, _projection(x)):
+    if _magnitude(x.c) <= 64 * x.eps * _magnitude(x.g) and not _is_like(x):
         return (
             f"It is 0 but for rounding, at most {_magnitude(x.c):.1g}: does a sum cancel, of deviations from "
             "their own mean or of 1 minus the sum of a softmax?"
@@ -221,6 +221,12 @@ def _ratio(x: _Mismatch) -> float:
     """r with c = r g, or 0."""
     r = _projection(x)
     return r if _is_times(x, r) else 0.0
+
+
+def _is_like(x: _Mismatch) -> bool:
+    """Whether c is a multiple of g, roughly, as what is left by rounding is not."""
+    off = np.linalg.norm(x.c - _projection(x) * x.g)
+    return x.c.size > 2 and bool(off <= 0.1 * np.linalg.norm(x.c))
 
 
 def _projection(x: _Mismatch) -> float:

@@ -223,11 +223,14 @@ def _worth(passed: Sequence[OutputRow]) -> Iterator[str]:
 
 
 def _remarks(report: Report) -> Iterator[str]:
-    """The manners and the notes, those of one kind in a line."""
+    """The manners, those of one kind in a line; what is noted of outputs, and that other notes are."""
     if not report.strict and (manners := _of_one_kind(report.manners())):
         yield _MANNERS
         yield from manners
-    yield from _of_one_kind(report.notes())
+    notes = report.notes()
+    yield from _of_one_kind([row for row in notes if isinstance(row, OutputRow)])
+    if kinds := dict.fromkeys(row.output for row in notes if isinstance(row, ContractRow)):
+        yield f"Noted, and no failure (--all, or report.table(), says more): {', '.join(kinds)}."
 
 
 def _of_one_kind(rows: Sequence[Row]) -> list[str]:
@@ -338,7 +341,7 @@ def to_terminal(report: Report) -> Iterator[RenderableType]:
             yield Padding(table, (0, 0, 0, 3))
     if report.example:
         yield Text("\nTo see it in Python:")
-        yield Padding(Text(report.example), (0, 0, 0, 4))
+        yield Text("\n".join(f"    {line}".rstrip() for line in report.example.splitlines()))
     if remarks := list(_remarks(report)):
         yield Text("\n" + "\n".join(remarks), "yellow")
     yield Text("\n" + "\n".join(_after(report)))
@@ -354,7 +357,8 @@ def table(report: Report, width: int) -> RenderableType:
         return Group(*(item for pair in named for item in pair))
     shown = [i for i, heading in enumerate(HEADINGS) if width >= WIDE or heading not in ONLY_WIDE]
     lines = [[line[i] for i in shown] for line in _lines(report.rows)]
-    return _table([HEADINGS[i] for i in shown], lines, NUMBERS, collapse_padding=True)
+    rows = _table([HEADINGS[i] for i in shown], lines, NUMBERS, collapse_padding=True)
+    return Group(rows, *(f"\n{line}" for line in _of_one_kind(report.notes())))
 
 
 def _table(

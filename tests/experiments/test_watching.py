@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,8 @@ def test_what_changed_is_said_of_each_function(tmp_path: Path) -> None:
         (tmp_path / "mine.py").write_text(text)
         reports.append(check(tmp_path / "mine.py"))
     unwritten, right, wrong = reports
+    assert changes(right, right) == ["Nothing changed."]
+    assert changes(wrong, replace(wrong, remarks=("...",))) == ["What is said of the functions changed."]
     assert changes(unwritten, right) == ["relu_backward: not written yet -> right"]
     assert changes(right, wrong) == ["relu_backward: right -> wrong"]
     assert changes(wrong, right) == ["relu_backward: wrong -> right"]

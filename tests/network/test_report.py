@@ -237,6 +237,74 @@ def test_what_rounding_hides_is_too_coarse_to_tell() -> None:
     assert not sandbox.check(**options, strict=True)
 
 
+EXERCISE = """
+import numpy as np
+def relu_backward(dA, Z):
+    return np.where(Z > 0, dA, 0)
+def linear_backward(dZ, cache):
+    {linear}
+def linear_activation_backward(dA, cache, activation):
+    linear_cache, Z = cache
+    A = 1 / (1 + np.exp(-Z))
+    dZ = relu_backward(dA, Z) if activation == "relu" else dA * A * (1 - A)
+    return linear_backward(dZ, linear_cache)
+def L_model_backward(AL, Y, caches):
+    grads, L = {{}}, {depth}
+    grads[f"dA{{L - 1}}"], grads[f"dW{{L}}"], grads[f"db{{L}}"] = linear_backward(AL - Y, caches[L - 1][0])
+    for l in {layers}:
+        dA = grads[f"dA{{l}}"]
+        back = linear_activation_backward(dA, caches[l - 1], "relu")
+        grads[f"dA{{l - 1}}"], grads[f"dW{{l}}"], grads[f"db{{l}}"] = back
+    return grads
+"""
+LINEAR = "A, W, b = cache; m = A.shape[1]; return W.T @ dZ, dZ @ A.T / m, dZ.sum(axis=1, keepdims=True) / m"
+
+
+def exercise(tmp_path: Path, **changes: str) -> sandbox.Report:
+    parts = {"linear": LINEAR, "depth": "len(caches)", "layers": "range(L - 1, 0, -1)"} | changes
+    (tmp_path / "exercise.py").write_text(EXERCISE.format(**parts))
+    return sandbox.check(tmp_path / "exercise.py")
+
+
+@pytest.mark.parametrize("body", ["pass", "raise NotImplementedError", "dW = None; return dW, dW, dW"])
+def test_a_right_function_around_one_that_is_not_written_yet_is_right(body: str, tmp_path: Path) -> None:
+    assert exercise(tmp_path)
+    report = exercise(tmp_path, linear=body)
+    assert not report
+    assert report.headline() == (
+        "Not written yet: linear_backward. Gradients right: relu_backward, linear_activation_backward, "
+        "L_model_backward."
+    )
+
+
+def test_a_second_mistake_that_raises_is_put_into_words_too(tmp_path: Path) -> None:
+    report = exercise(tmp_path, linear=LINEAR.replace("A.T / m", "A.T"), layers="range(1, L)")
+    assert [f.row.function for f in report.findings] == ["linear_backward", "L_model_backward"]
+    assert "KeyError" in report.findings[1].row.finding
+
+
+def test_a_depth_that_is_written_into_the_code_is_found(tmp_path: Path) -> None:
+    report = exercise(tmp_path, depth="3")
+    assert [f.row.function for f in report.findings] == ["L_model_backward"]
+    assert "b2 of shape (1, 1) it raised IndexError" in report.findings[0].row.finding
+
+
+@pytest.mark.usefixtures("little_shrinking")
+def test_right_in_one_case_is_not_said_of_what_is_wrong_in_another() -> None:
+    functions = planted("dW_without_1_over_m") | {"relu_backward": lambda dA, Z: np.where(Z > 0.5, dA, 0)}
+    report = sandbox.check(functions, cases=20)
+    wrong = {f.row.function for f in report.findings} | set(report.elsewhere)
+    assert wrong <= {"linear_backward", "relu_backward"}
+    assert "right: " not in report.headline().replace("right in the case shown: ", "")
+    for name in wrong:
+        assert name not in report.headline().partition("right in the case shown")[2]
+
+
+def test_a_change_in_place_is_said_of_the_function_that_makes_it(tmp_path: Path) -> None:
+    report = exercise(tmp_path, linear="dZ *= 2; dZ /= 2; " + LINEAR)
+    assert {row.function for row in report.manners()} == {"linear_backward"}
+
+
 def test_every_term_is_explained_by_the_command_and_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
     for term, meaning in TERMS.items():

@@ -329,3 +329,69 @@ def test_a_dropout_may_draw_its_mask_from_the_global_generator() -> None:
     wrong = Dropout()
     wrong.factor = 2.0
     assert failing(Operation.of_layer(wrong, mirror, seed=0), X) == ["dx"]
+
+
+def test_a_forward_alone_is_checked_by_the_one_door_too() -> None:
+    for factor, right in ((1.0, True), (1.01, False)):
+        alone = Operation(
+            lambda x, f=factor: f * np.tanh(x), mirror=lambda x: jnp.tanh(x), differentiable=(),
+            examples=[(np.linspace(-1, 1, 5),)],
+        )  # fmt: skip
+        report = sandbox.check(alone)
+        assert bool(report) is right
+        assert {row.verdict for row in report.outputs} == {"pass" if right else "FAIL"}
+
+
+class Averaging:
+    """A layer that counts its calls and keeps a running average."""
+
+    def __init__(self) -> None:
+        self.scale, self.mean, self.calls = np.full(3, 2.0), np.zeros(3), 0
+
+    def forward(self, x: Any) -> Any:
+        self.mean, self.calls, self.x = 0.9 * self.mean + 0.1 * x.mean(0), self.calls + 1, x
+        return x * self.scale
+
+    def backward(self, dout: Any) -> Any:
+        self.dscale = (dout * self.x).sum(0)
+        return dout * self.scale
+
+
+class Slotted:
+    __slots__ = ("dscale", "scale", "x")
+
+    def __init__(self) -> None:
+        self.scale = np.full(3, 2.0)
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * self.scale
+
+    def backward(self, dout: Any) -> Any:
+        self.dscale = (dout * self.x).sum(0)
+        return dout * self.scale
+
+
+@pytest.mark.parametrize("layer", [Averaging, Slotted])
+def test_a_layer_may_keep_averages_and_have_slots(layer: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    report = sandbox.check(Operation.of_layer(layer(), lambda x, scale: x * scale, [(x,)]))
+    assert report, str(report)
+    assert any("a running average" in row.finding for row in report.manners()) is (layer is Averaging)
+
+
+def test_a_kernel_for_float32_alone_is_right() -> None:
+    def kernel(x: Any) -> Any:
+        assert x.dtype == np.float32
+        return x * np.float32(0.1), x
+
+    operation = Operation(kernel, lambda dout, x: dout * np.float32(0.1), lambda x: x * np.float32(0.1))
+    assert sandbox.check(operation, np.linspace(-1, 1, 7, dtype=np.float32))
+
+
+def test_what_a_backward_that_raises_should_return_is_a_gradient() -> None:
+    def backward(dout: Any, cache: Any) -> Any:
+        return cache["W"]
+
+    report = sandbox.check(Operation(lambda x: (2 * x, x), backward, lambda x: 2 * x), np.ones(3))
+    assert report.headline().startswith("Gradients WRONG")

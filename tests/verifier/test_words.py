@@ -248,3 +248,12 @@ def test_a_clip_of_large_numbers_is_not_called_a_factor() -> None:
     row = report.failures()[0]
     assert "times the reference" not in f"{row.finding} {row.pattern}"
     assert "all 10 in magnitude" in row.pattern
+
+
+def test_a_tiny_factor_is_not_called_zero_but_for_rounding() -> None:
+    operation = Operation(
+        lambda x: (2 * x, None), lambda dout, cache: 2 * dout * dout.dtype.type(1e-4), lambda x: 2 * x
+    )
+    for dtype in (np.float32, np.float16):
+        row = check_operation(operation, np.linspace(1, 2, 7).astype(dtype)).failures()[0]
+        assert "0 but for rounding" not in row.pattern

@@ -282,6 +282,7 @@ def of_update(theta: Inputs, dtheta: Inputs, rate: float) -> Known:
         "It is theta - dtheta / learning_rate: it should be multiplied.",
         (*theta, *(x / rate**2 for x in dtheta)),
     )
+    yield "It is theta - 2 learning_rate dtheta: a factor 2 too many?", (*theta, *(2 * x for x in dtheta))
     yield "It is theta as it was: is it updated?", (*theta, *(0 * x for x in dtheta))
     changes = (x * y for x, y in zip(theta, dtheta, strict=True))
     yield "It is theta - learning_rate theta dtheta: theta is multiplied in.", (*theta, *changes)

@@ -200,16 +200,23 @@ def _proportions(x: _Mismatch) -> str:
     if _is_times(x, -1):
         return "It is exactly minus the reference: a sign is wrong."
     sign = " and the sign is wrong" if r < 0 else ""
-    known = _known_factors(x, sign)
-    return next((text for factor, text in known if _is_times(x, np.sign(r) * factor)), "") or (
-        _other_size(abs(r), x, sign)
+    lengths = _lengths(x.inputs)
+    return (
+        _known_factor(x, r, lengths)
+        or _other_size(abs(r), x, sign)
+        or _known_factor(x, r, {k: what for k, what in _sizes(x).items() if k not in lengths})
     )
 
 
+def _known_factor(x: _Mismatch, r: float, sizes: Mapping[int, str]) -> str:
+    known = _known_factors(sizes, " and the sign is wrong" if r < 0 else "")
+    return next((text for factor, text in known if _is_times(x, np.sign(r) * factor)), "")
+
+
 def _other_size(r: float, x: _Mismatch, sign: str) -> str:
-    """r is one number of the kind that factors are made of over another, and no whole number."""
+    """r is the length of one axis over that of another."""
     for (p, due), (q, taken) in product(_lengths(x.inputs).items(), repeat=2):
-        if p % q and q % p and abs(r - p / q) <= x.rounding * r:
+        if p != q and abs(r - p / q) <= x.rounding * r:
             return (
                 f"It is exactly {p} / {q} times the reference in all entries{sign}: is it divided by "
                 f"{taken} = {q} where {due} = {p} is due?"
@@ -237,9 +244,9 @@ def _is_times(x: _Mismatch, r: float) -> bool:
     return bool(np.all(np.abs(x.c - r * x.g) <= abs(r) * x.near))
 
 
-def _known_factors(x: _Mismatch, sign: str) -> Iterator[tuple[float, str]]:
+def _known_factors(sizes: Mapping[int, str], sign: str) -> Iterator[tuple[float, str]]:
     everywhere = f"in all entries{sign}"
-    for k, what in _sizes(x).items():
+    for k, what in sizes.items():
         size = f"{what} = {k}"
         yield k, f"It is exactly {size} times the reference {everywhere}: is the 1/{what} missing?"
         yield 1 / k, f"It is the reference divided by {size} {everywhere}: is there one 1/{what} too many?"

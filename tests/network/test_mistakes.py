@@ -160,6 +160,11 @@ MISTAKES: dict[str, tuple[str, Function, str]] = {
     "tanh for relu": ("relu", lambda Z: (np.tanh(Z), Z), "It is tanh(Z), where the ReLU is due"),
     "abs for relu": ("relu", lambda Z: (np.abs(Z), Z), "It is |Z|"),
     "a sign in the exponent": ("sigmoid", lambda Z: (S(-Z), Z), "is the minus sign in the exponent missing?"),
+    "an update with twice the rate": (
+        "update_parameters",
+        lambda params, grads, rate: {k: x - 2 * rate * grads[f"d{k}"] for k, x in params.items()},
+        "It is theta - 2 learning_rate dtheta",
+    ),
     "no activation": ("linear_activation_forward", layer(lambda Z: +Z), "is the ReLU left out?"),
     "Z cached for b": ("linear_forward", caches_Z, "Z is cached in place of b"),
     "the mean squared error": (

@@ -25,8 +25,8 @@ TERMS: dict[str, str] = {
     ),
     "contract": (
         "What a caller may rely on beyond the values at the inputs at hand: inputs left as they are, the "
-        "same result twice, right for one example, for strided or Fortran-ordered inputs, linear in the "
-        "cotangent, and the like."
+        "same result twice, right for strided or Fortran-ordered inputs, linear in the cotangent, and the "
+        "like; of the exercise's functions also for one example and one unit."
     ),
     "cotangent": (
         "The gradient that comes in from behind: dout, dA or dZ. A backward function maps it to the "

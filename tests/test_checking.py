@@ -449,3 +449,21 @@ def test_nothing_of_the_tested_code_reaches_the_screen(tmp_path: Path) -> None:
     assert report["ok"]
     assert report["remarks"] == ["Only definitions were run, and what they need: not line 2."]
     assert "it warned" in str(report["rows"])
+
+
+@pytest.mark.parametrize("name", ["my ops.py", "note.md"])
+def test_the_case_of_a_file_runs_from_anywhere(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (
+        "import numpy as np\nimport jax.numpy as jnp\nfrom sandbox import Operation\n"
+        "def forward(x):\n    return np.sin(x), x\n"
+        "def backward(dout, x):\n    return 3 * dout * np.cos(x)\n"
+        "sine = Operation(forward, backward, jnp.sin, [(np.arange(3.0),)])\n"
+    )
+    file = tmp_path / name
+    file.write_text(source if name.endswith(".py") else f"```python\n{source}```\n")
+    report = check(file)
+    exec(report.example, {})
+    computed = report.findings[0].row.worst[0].computed  # type: ignore[union-attr]
+    assert f"{computed:.9g}"[:7] in capsys.readouterr().out

@@ -14,7 +14,6 @@ first failure is the culprit.
 import contextlib
 import difflib
 import inspect
-import os
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -61,6 +60,7 @@ from sandbox.verifier.blame import (
 )
 from sandbox.verifier.contracts import check_contracts
 from sandbox.verifier.equation import Equation
+from sandbox.verifier.literal import file_of, read_as_python
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured, met
 from sandbox.verifier.nested import copied
@@ -203,7 +203,7 @@ def as_python(report: Report, functions: Functions, kind: Kind, **drawn: Value) 
     the file that they are in."""
     tested, at_fault = resolve(functions), report.stood_in or [f.row.function for f in report.findings]
     own = {name: f for name, f in tested.items() if not _is_own(name, f)}
-    files = {_file(f) for f in own.values()}
+    files = {file_of(f) for f in own.values()}
     if len(files) == 1 and "" not in files and len(own) == len(tested):  # all of it is written
         given = [f"functions = {files.pop()!r}"]
     else:
@@ -220,26 +220,14 @@ def as_python(report: Report, functions: Functions, kind: Kind, **drawn: Value) 
 def _functions_as_python(functions: Mapping[str, Function]) -> list[str]:
     names = {name: getattr(f, "__name__", name) for name, f in functions.items()}
     names = {name: known if known.isidentifier() else name for name, known in names.items()}
-    imports = [_import(names[name], f) for name, f in functions.items()]
-    pairs = [f'    "{name}": {known},' for name, known in names.items()]
-    return [*filter(None, imports), "functions = {", *pairs, "}"]
-
-
-def _import(name: str, function: Function) -> str:
-    """A line of code; where the function is in no module, the place of it, or nothing."""
-    module = str(getattr(function, "__module__", None) or "__main__")
-    if module != "__main__" and not _file(function):
-        return f"from {module} import {name}"
-    return f"# {name}: that of {_file(function)}" if _file(function) else ""
-
-
-def _file(function: Function) -> str:
-    """The path of the file, as it is found from here, of a function that is in no module that is imported."""
-    names = getattr(inspect.unwrap(function), "__globals__", {})
-    path = Path(str(names.get("__file__", "")))
-    if names.get("__spec__") is not None or not path.name:
-        return ""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    files = dict.fromkeys(filter(None, map(file_of, functions.values())))
+    code = read_as_python(next(iter(files))) if files else []
+    for name, f in functions.items():
+        module = str(getattr(f, "__module__", None) or "__main__")
+        if module != "__main__" and not file_of(f):
+            code.append(f"from {module} import {names[name]}")
+    pairs = [f'    "{name}": {"mine." * bool(file_of(functions[name]))}{x},' for name, x in names.items()]
+    return [*code, "functions = {", *pairs, "}"]
 
 
 def _drawn_as_python(layer_dims: Sequence[int], m: int, **drawn: Value) -> str:

@@ -6,6 +6,7 @@ may follow from it was seen: a call knows the call that it was made from, and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -117,8 +118,17 @@ def _mistakes(function: str, failures: Sequence[Row]) -> Iterator[tuple[Row, ...
             continue
         seen.add(output)
         rows = sorted(rows, key=lambda row: (row.layer is None, row.layer))
-        mistakes.setdefault(_words(rows[0]), []).extend(rows)
+        for row in rows:
+            words = _words(row) if _is_of_its_own(row) else _words(rows[0])
+            mistakes.setdefault(words, []).append(row)
     yield from map(tuple, mistakes.values())
+
+
+def _is_of_its_own(row: Row) -> bool:
+    """Whether an output may fail in this layer for another reason than in the first. One that is told by
+    numbers is the same: it is 32 / 8 times where there are 8 units, 32 times where there is one."""
+    missing = isinstance(row, OutputRow) and row.cause is Cause.MISSING
+    return missing or not re.search(r"\d", row.pattern or "0")
 
 
 def _words(row: Row) -> str:

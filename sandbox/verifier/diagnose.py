@@ -241,7 +241,7 @@ def _projection(x: _Mismatch) -> float:
 
 
 def _is_times(x: _Mismatch, r: float) -> bool:
-    return bool(np.all(np.abs(x.c - r * x.g) <= abs(r) * x.near))
+    return bool(np.all(np.abs(x.c - r * x.g) <= abs(r) * x.near + x.eps * np.abs(x.c)))
 
 
 def _known_factors(sizes: Mapping[int, str], sign: str) -> Iterator[tuple[float, str]]:
@@ -298,7 +298,8 @@ def _other_factor(x: _Mismatch) -> str:
     if x.c.size < 2 or not np.any(x.g) or not (r := _ratio(x)) or abs(r - 1) <= x.rounding:
         return ""
     if abs(r - 1) >= 1e-3:
-        return f"It is {r:.6g} times the reference in all entries: is a factor missing or doubled?"
+        digits = min(6, int(-np.log10(x.eps)))
+        return f"It is {r:.{digits}g} times the reference in all entries: is a factor missing or doubled?"
     if np.any(np.abs(x.c - r * x.g) > x.tight + 0.01 * np.abs((r - 1) * x.g)):
         return ""
     return f"It is {r:.16g} times the reference in all entries: is a constant in it not exact?"

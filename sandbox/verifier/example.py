@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from sandbox.typing import Inputs
-from sandbox.verifier.literal import assignments
+from sandbox.verifier.literal import assignments, file_of, read_as_python
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import OutputRow, Row
 
@@ -42,10 +42,15 @@ def as_python(operation: Operation, inputs: Inputs, cotangents: Inputs, report: 
 
 
 def _imports(operation: Operation) -> Iterator[str]:
-    """Of functions that a module has; those of a script or a notebook are there."""
-    for function in dict.fromkeys((operation.forward, operation.backward)):
+    """Of functions that a module has; those of a script or a notebook are there. Of a file, from wherever it
+    lies, that is no module."""
+    functions = [operation.forward] if operation.alone else [operation.forward, operation.backward]
+    named = [function for function in dict.fromkeys(functions) if _is_named(function)]
+    if files := dict.fromkeys(filter(None, map(file_of, named))):
+        yield from read_as_python(next(iter(files)))
+    for function in named:
         module = getattr(function, "__module__", None) or "__main__"
-        if module != "__main__" and _is_named(function):
+        if module != "__main__" and not file_of(function):
             yield f"from {module} import {function.__name__}"
 
 
@@ -57,7 +62,9 @@ def _is_named(function: object) -> bool:
 
 def _name(operation: Operation, part: str) -> str:
     function = getattr(operation, part)
-    return str(function.__name__) if _is_named(function) else f"operation.{part}"
+    if not _is_named(function):
+        return f"operation.{part}"
+    return f"mine.{function.__name__}" if file_of(function) else str(function.__name__)
 
 
 def _of_forward(operation: Operation, names: str) -> Iterator[str]:

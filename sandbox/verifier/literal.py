@@ -1,7 +1,10 @@
-"""Values as Python code that makes them again."""
+"""Values, and the functions of a file, as Python code that makes them again."""
 
+import inspect
+import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -38,3 +41,20 @@ def _array(x: Array) -> str:
         return f"np.zeros({x.shape}{dtype})"
     with np.printoptions(threshold=sys.maxsize, floatmode="unique", nanstr="np.nan", infstr="np.inf"):
         return f"np.array({np.array2string(x, separator=', ', max_line_width=76)}{dtype})"
+
+
+def file_of(function: object) -> str:
+    """The path, as it is found from here, of the file of a function that is in no module that is imported."""
+    names = getattr(inspect.unwrap(function), "__globals__", {}) if callable(function) else {}
+    path = Path(str(names.get("__file__", "")))
+    if names.get("__spec__") is not None or not path.name:
+        return ""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def read_as_python(path: str) -> list[str]:
+    """Code that reads the definitions of such a file."""
+    return [
+        "from pathlib import Path", "from sandbox.reading.loading import read", "",
+        f"mine = read(Path({path!r}), {{}}).module",
+    ]  # fmt: skip

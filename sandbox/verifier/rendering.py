@@ -151,7 +151,8 @@ def _capitalised(sentence: str) -> str:
 
 
 def _place(finding: Finding) -> str:
-    layers = _layers(row.layer for row in finding.rows)
+    alike = [row for row in finding.rows if bool(row.pattern) is bool(finding.row.pattern)]
+    layers = _layers(row.layer for row in alike)
     where = f", layer{'s' * (not layers.isdecimal())} {layers}" if layers else ""
     return f"{finding.row.function}, {_listed(_outputs_of(finding))}{where}"
 
@@ -202,22 +203,23 @@ def _passed(report: Report) -> Iterator[str]:
     largest = max(row.sigma_error for row in passed)
     outputs = _counted(len(passed), "output")
     yield f"Passed: {cases}{outputs}{contracts}; the largest error is {sigmas(largest)}."
-    yield from _worth(passed)
+    yield from _worth(passed, of_one_case=drawn)
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
-def _worth(passed: Sequence[OutputRow]) -> Iterator[str]:
+def _worth(passed: Sequence[OutputRow], of_one_case: bool) -> Iterator[str]:
     """The coarsest of the gradients that passed, or of the values where there are none."""
     known = [row for row in passed if row.caught == row.caught]
     gradients = [row for row in known if row.matter is Matter.GRADIENT] or known
     if gradients:
         whole = max(gradients, key=lambda row: row.caught)
         entry = max(row.caught_entry for row in gradients)
+        here = "There it would have" if of_one_case else "Would have"
         yield (
-            f"Would have caught an error of {rounded_up(whole.caught)} of {whole.output} or any other as a "
+            f"{here} caught an error of {rounded_up(whole.caught)} of {whole.output} or any other as a "
             f"whole, of {rounded_up(entry)} in one entry."
         )
 

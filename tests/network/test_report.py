@@ -300,6 +300,19 @@ def test_right_in_one_case_is_not_said_of_what_is_wrong_in_another() -> None:
         assert name not in report.headline().partition("right in the case shown")[2]
 
 
+def skipped_and_of_the_wrong_sign(dA: Any, cache: Any, activation: Any) -> Any:
+    linear_cache, Z = cache
+    dZ = dA if activation == "relu" else -network.sigmoid_backward(dA, Z)
+    return network.linear_backward(dZ, linear_cache)
+
+
+def test_two_mistakes_of_one_function_in_different_layers_are_two() -> None:
+    report = sandbox.check({"linear_activation_backward": skipped_and_of_the_wrong_sign})
+    said = [(f.row.pattern, {row.layer for row in f.rows}) for f in report.findings]
+    assert ("It is what comes out without the ReLU's mask.", {1, 2}) in said
+    assert any(pattern.startswith("It is exactly minus the reference") for pattern, _ in said)
+
+
 def test_a_change_in_place_is_said_of_the_function_that_makes_it(tmp_path: Path) -> None:
     report = exercise(tmp_path, linear="dZ *= 2; dZ /= 2; " + LINEAR)
     assert {row.function for row in report.manners()} == {"linear_backward"}

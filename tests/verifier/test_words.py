@@ -257,3 +257,15 @@ def test_a_tiny_factor_is_not_called_zero_but_for_rounding() -> None:
     for dtype in (np.float32, np.float16):
         row = check_operation(operation, np.linspace(1, 2, 7).astype(dtype)).failures()[0]
         assert "0 but for rounding" not in row.pattern
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("factor", [1 / 64, 64])
+def test_a_factor_is_named_in_every_precision(dtype: Any, factor: float) -> None:
+    given = (np.linspace(1, 2, 64) / 8).astype(dtype)
+    operation = Operation(
+        lambda x: (2 * x, None), lambda dout, cache: 2 * dout * dout.dtype.type(factor), lambda x: 2 * x
+    )
+    row = check_operation(operation, given).failures()[0]
+    assert ("divided by" if factor < 1 else "times the reference") in row.pattern
+    assert "= 64" in row.pattern

@@ -465,5 +465,5 @@ def test_the_case_of_a_file_runs_from_anywhere(
     file.write_text(source if name.endswith(".py") else f"```python\n{source}```\n")
     report = check(file)
     exec(report.example, {})
-    computed = report.findings[0].row.worst[0].computed  # type: ignore[union-attr]
+    computed = report.findings[0].row.worst[0].computed
     assert f"{computed:.9g}"[:7] in capsys.readouterr().out

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 
 from sandbox.network.cases import drawn_network
-from sandbox.network.model_check import as_python, check_functions, check_model
+from sandbox.network.model_check import check_functions, check_model
 from sandbox.network.model_equations import Kind
+from sandbox.network.tested import as_python
 from sandbox.reading.loading import being_read
 from sandbox.subjects import Subject, Subjects, What, subjects_of
 from sandbox.typing import Function, Inputs, Scheme, Value

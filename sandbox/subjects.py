@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from sandbox import network
 from sandbox.network.functions import FUNCTIONS
-from sandbox.network.model_check import named_functions, resolve
+from sandbox.network.tested import named_functions, resolve
 from sandbox.reading.loading import NOTEBOOK, Source, read
 from sandbox.reading.unwritten import why_function
 from sandbox.typing import Function, Value

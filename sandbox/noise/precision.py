@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,11 +15,13 @@ _NARROW = ("float16", "bfloat16")
 _FLOATS = ("float64", "float32", *_NARROW)
 
 
+@lru_cache  # a dtype's name takes longer than what is asked
 def is_float(dtype: Dtype) -> bool:
     """Whether rounding in this dtype is known. NumPy does not count bfloat16 among the floats."""
     return dtype.name in _FLOATS
 
 
+@lru_cache
 def is_narrow(dtype: Dtype) -> bool:
     return dtype.name in _NARROW
 

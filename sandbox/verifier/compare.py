@@ -64,12 +64,13 @@ def threshold(components: int) -> float:
 
 
 def compare(
-    row: Callable[..., OutputRow], given: object, expected: Measured, dtype: Dtype, explain: Explain
-) -> OutputRow:
+    row: Callable[..., OutputRow], given: object, expected: Measured, dtype: Dtype, explain: Explain,
+    worth: bool = True,
+) -> OutputRow:  # fmt: skip
     """What becomes of `row`, which lacks the verdict: `given` against the reference and sigma of `expected`.
 
     `dtype` is what the output should have; a number of Python has none, and takes on that of what it meets.
-    `explain` is asked only about a failure.
+    `explain` is asked only about a failure. `worth`: whether a pass is to say what it is worth.
     """
     g, computed = expected.reference, _as_array(given)
     row = partial(
@@ -97,7 +98,7 @@ def compare(
     if other_dtype and _rounded_only(row(Verdict.PASS), computed.dtype, dtype):
         right = row(Verdict.PASS).values_right
         return row(Verdict.FAIL, f"{other_dtype}{'' if right else '; to that precision it is right'}.")
-    return _judged(row, computed, expected, errors, other_dtype, explain)
+    return _judged(row, computed, expected, errors, other_dtype, explain, worth)
 
 
 def _rounded_only(passed: OutputRow, given: Dtype, due: Dtype) -> bool:
@@ -112,7 +113,7 @@ def _rounded_only(passed: OutputRow, given: Dtype, due: Dtype) -> bool:
 
 def _judged(
     row: Callable[..., OutputRow], computed: Array, expected: Measured, errors: _Errors, other_dtype: str,
-    explain: Explain,
+    explain: Explain, worth: bool,
 ) -> OutputRow:  # fmt: skip
     """Values first, then the dtype, then whether anything was compared at all."""
     passed = row(Verdict.PASS)
@@ -135,6 +136,8 @@ def _judged(
         finite = np.isfinite(expected.reference).any()
         reason = "all entries overflow in this dtype." if finite else "the reference is not finite."
         return row(Verdict.NOT_COMPARED, reason)
+    if not worth:
+        return passed
     whole, entry = _caught(computed, expected, passed)
     if whole > COARSE:
         beyond = "rounding, or underflow, is larger than the whole of it."
@@ -151,8 +154,9 @@ def _caught(computed: Array, expected: Measured, passed: OutputRow) -> tuple[flo
     known = np.isfinite(sigma) & np.isfinite(g) & (g > 0)
     if not known.any():
         return UNKNOWN, UNKNOWN
-    h = np.broadcast_to(half_unit(computed), g.shape)[known]
-    g, sigma = g[known], sigma[known]
+    h = half_unit(computed)
+    if not known.all():
+        h, g, sigma = np.broadcast_to(h, g.shape)[known], g[known], sigma[known]
     with np.errstate(all="ignore"):
         each = (passed.threshold * sigma + h) / g
         unit = g.max()

@@ -126,11 +126,12 @@ def _size(noise: Noise) -> int:
 def compare_outputs(
     equation: Equation, result: Value, noise: Noise, inputs: Inputs, *, scope: Scope = Scope.LOCAL,
     layer: int | None = None, candidates: Candidates | None = None,
-    judge: Judge = lambda k, computed: Explanation(),
+    judge: Judge = lambda k, computed: Explanation(), worth: bool = True,
 ) -> list[OutputRow]:  # fmt: skip
     """A row for each output in the result of a call; one row alone if the result has another structure.
 
-    `candidates(k)` yields explanations for output k, by default those of the equation.
+    `candidates(k)` yields explanations for output k, by default those of the equation. `worth`: whether a
+    pass is to say what it is worth.
     """
     try:
         outputs = equation.unpack(result)
@@ -153,7 +154,7 @@ def compare_outputs(
     return [
         compare(
             partial(_row, equation, scope, layer, name),
-            _in_shape(equation, name, output, of), of, dtype_of(inputs), partial(explain, k),
+            _in_shape(equation, name, output, of), of, dtype_of(inputs), partial(explain, k), worth,
         )
         for k, (name, output, of) in enumerate(zip(equation.outputs, outputs, noise.outputs, strict=True))
     ]  # fmt: skip

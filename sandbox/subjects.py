@@ -256,6 +256,11 @@ def _nothing(module: _Module, title: str, rows: Iterable[OutputRow], remarks: It
         n for n in classes if hasattr(module.names[n], "forward") and hasattr(module.names[n], "backward")
     ]
     layers = [f"{n}: a class with forward and backward; check it as a sandbox.Operation." for n in layers]
+    methods = {n: [m for m in FUNCTIONS if hasattr(module.names[n], m)] for n in classes}
+    layers += [
+        f"{n}: a class with {found[0]}; check its methods as {{{found[0]!r}: an_instance.{found[0]}, ...}}."
+        for n, found in methods.items() if found
+    ]  # fmt: skip
     return " ".join([
         f"functions: {title} defines none of the functions that can be checked, linear_backward, "
         "L_model_backward, ..., nor a sandbox.Operation whose name begins with neither 'wrong' nor '_'.",

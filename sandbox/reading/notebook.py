@@ -1,7 +1,7 @@
 """Notebooks: the Python in the code cells.
 
-A notebook is JSON, and its cells are all that is wanted of it. nbformat would bring a dozen packages, take as
-long to import as a check takes, and refuse the notebooks with stray fields that people have.
+A notebook is JSON, and its cells are all that is wanted of it. nbformat would bring a dozen packages, and
+refuse the notebooks with stray fields that people have.
 """
 
 import json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sandbox.network.catalogue import RIGHT, WRONG, Implementation
 from sandbox.typing import Function
+from sandbox.verifier.rows import Row
 
 _BY_NAME = {implementation.name: implementation for implementation in (*WRONG, *RIGHT)}
 
@@ -16,3 +17,8 @@ def entry(name: str) -> Implementation:
 def planted(name: str) -> dict[str, Function]:
     """The functions to check with this implementation in its place."""
     return {entry(name).replaces: entry(name).function}
+
+
+def explanation(row: Row) -> str:
+    """The mistake, where one is recognised, else what is wrong."""
+    return row.pattern or row.finding

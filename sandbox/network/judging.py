@@ -2,6 +2,7 @@
 those at fault, until nothing fails: so that each mistake is seen by itself."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -115,7 +116,8 @@ def _judged_run(model: Model, subjects: Subjects) -> Judged:
     with recorder.bound() as bound, quiet():
         model = _run(model, bound, recorder)
     caller = Recorder(model.tested, NETWORK)
-    with caller.bound():  # for the contracts, in which the tested functions call each other, too
+    # For the contracts, where any is asked for: in them the tested functions call each other, too.
+    with caller.bound() if subjects else nullcontext():
         return judged(recorder, subjects, model.kind, model, caller)
 
 
@@ -177,7 +179,7 @@ def peeled(model: Model, subjects: Subjects) -> Report:
         open_ &= {row.function for row in now.failures() if rows[row.function] is now.rows[row.function]}
     rows = {name: _each_manner_once(of_one, asked=bool(subjects)) for name, of_one in rows.items()}
     rows = _without_what_inner_ones_do(rows, first.links)
-    dependent = {name for name, of_one in rows.items() if name not in guilty and any(map(_fails, of_one))}
+    dependent = {name for name, of_one in rows.items() if name not in guilty and _failed(of_one)}
     seen = frozenset((name, other) for name in guilty for other in dependent)
     stood_in = tuple(name for name in model.tested if name in guilty and not is_own(name, model.tested[name]))
     return replace(report_of(first, rows), links=Links(called=seen), stood_in=stood_in)
@@ -327,14 +329,14 @@ def _contracts(
     if options := kind.options(name, function):
         function = partial(function, **options)
     of_dA = {row.output for row in found if row.verdict is Verdict.REMARK}
+    if KEYS in of_dA:
+        function = _with_own_keys(function)
+    called = function if own or caller is None else caller.calling(name, function)
     rows: list[Row] = []
     for equation, inputs in subjects.get(name, ()):
-        if KEYS in of_dA:
-            function = _with_own_keys(function)
-        elif "dA0" in of_dA:
+        if "dA0" in of_dA:
             equation = backward_equation(equation.inputs[2:], kind, dA0=False)
         stacks = own if equation.axes and all(np.ndim(x) == 2 for x in inputs) else None
         right = not _failed([*found, *rows])
-        called = function if own or caller is None else caller.calling(name, function)
         rows += check_contracts(equation, called, inputs, stacks=stacks, right=right)
     return rows

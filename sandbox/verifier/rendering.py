@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
@@ -268,27 +268,21 @@ def _line(rows: Sequence[Row]) -> tuple[str, ...]:
         first.function, first.scope, _layers(row.layer for row in rows), _outputs(rows),
         "x".join(map(str, outputs[0].shape)) if len(outputs) == len(rows) == 1 else "",
         outputs[0].dtype if outputs else "",
-        _far(_largest((row.sigma_error for row in outputs), ".3g")),
-        _largest((row.threshold for row in outputs), ".1f"),
-        _least(row.caught for row in outputs),
-        _least(row.caught_entry for row in outputs),
+        _largest((row.sigma_error for row in outputs), _far),
+        _largest((row.threshold for row in outputs), "{:.1f}".format),
+        _largest((row.caught for row in outputs), rounded_up),
+        _largest((row.caught_entry for row in outputs), rounded_up),
         first.verdict,
     )  # fmt: skip
 
 
-def _largest(numbers: Iterable[float], form: str) -> str:
+def _largest(numbers: Iterable[float], shown: Callable[[float], str]) -> str:
     known = [number for number in numbers if number == number]
-    return f"{max(known):{form}}" if known else ""
+    return shown(max(known)) if known else ""
 
 
-def _least(caught: Iterable[float]) -> str:
-    """What the coarsest of several would have caught."""
-    known = [number for number in caught if number == number]
-    return rounded_up(max(known)) if known else ""
-
-
-def _far(number: str) -> str:
-    return "> 1e6" if number and float(number) > FAR else number
+def _far(z: float) -> str:
+    return "> 1e6" if z > FAR else f"{z:.3g}"
 
 
 def _outputs(rows: Sequence[Row]) -> str:
@@ -312,7 +306,7 @@ def _worst(finding: Finding) -> list[tuple[str, ...]]:
     return [
         (
             str(list(e.index)), f"{e.computed:.9g}", f"{e.reference:.9g}",
-            f"{e.ratio:.6g}" if e.reference else "", _far(f"{e.z:.3g}"),
+            f"{e.ratio:.6g}" if e.reference else "", _far(e.z),
         )
         for e in finding.row.worst
     ]  # fmt: skip

@@ -209,8 +209,3 @@ def rounded_up(x: float) -> str:
 def sigmas(z: float) -> str:
     """So many sigma, in words; how far beyond a million tells nothing."""
     return f"{z:.3g} sigma" if z <= FAR else "> 1e6 sigma"
-
-
-def explanation(row: Row) -> str:
-    """The mistake, where one is recognised, else what is wrong."""
-    return row.pattern or row.finding

@@ -90,7 +90,7 @@ def smallest_failure(
     strategy: Value, check: Callable[[Value], Report], *, name: str, key: Callable[[Value], str],
     example: Callable[[Value, Report], str], cases: int | None,
 ) -> Report:  # fmt: skip
-    """If all cases pass, the report of one with the largest error, with their number. Else the report of a
+    """If all cases pass, the report of one with the largest error, with their number. Else the report of the
     smallest failing case that is large enough to show the mistake's pattern (smaller ones have many
     explanations).
 

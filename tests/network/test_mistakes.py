@@ -11,8 +11,8 @@ import pytest
 
 import sandbox
 from sandbox import network
-from sandbox.verifier.rows import explanation
 from tests.network.test_model_check import drawn
+from tests.planted import explanation
 
 Function = Callable[..., Any]
 

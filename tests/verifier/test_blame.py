@@ -17,9 +17,8 @@ import sandbox
 from sandbox import network
 from sandbox.verifier.oracle import directional
 from sandbox.verifier.report import strictly
-from sandbox.verifier.rows import explanation
 from tests.network.test_model_check import drawn
-from tests.planted import entry, planted
+from tests.planted import entry, explanation, planted
 
 Function = Callable[..., Any]
 rng = np.random.default_rng(0)

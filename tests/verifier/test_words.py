@@ -13,7 +13,7 @@ import pytest
 
 import sandbox
 from sandbox import Operation, check_operation
-from sandbox.verifier.rows import explanation
+from tests.planted import explanation
 
 Function = Callable[..., Any]
 rng = np.random.default_rng(0)

@@ -1,18 +1,39 @@
 """What to run: a validated, frozen description of a sweep."""
 
+import itertools
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from experiments.points import Architecture, Point
+from sandbox.network.activations import ACTIVATIONS
+from sandbox.network.costs import COSTS
 from sandbox.typing import Scheme
+
+AXES = ("activations", "costs", "depths", "widths", "schemes", "learning_rates", "seeds")
+"""The fields of which every combination is a point, the fastest last."""
 
 Count = Annotated[int, Field(strict=True, gt=0)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _entry_of(table: Mapping[str, object]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in table:
+            raise ValueError(f"expected one of {', '.join(table)}")
+        return name
+
+    return AfterValidator(check)
+
+
+Activation = Annotated[str, _entry_of(ACTIVATIONS)]
+Cost = Annotated[str, _entry_of(COSTS)]
 
 
 class SpecError(ValueError):
@@ -39,6 +60,8 @@ class Spec(BaseModel):
     )
     seeds: tuple[Seed, ...] = (0, 1)
     schemes: tuple[Scheme, ...] = ("small", "he")
+    activations: tuple[Activation, ...] = ("relu",)
+    costs: tuple[Cost, ...] = ("cross_entropy",)
     steps: Count = 200
     dtype: Literal["float64", "float32"] = "float64"
     train_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.8
@@ -60,13 +83,29 @@ class Spec(BaseModel):
 
     @model_validator(mode="after")
     def _check_lists(self) -> Self:
-        for field in ("depths", "widths", "learning_rates", "seeds", "schemes"):
+        for field in AXES:
             values = getattr(self, field)
             if not values:
                 raise ValueError(f"{field}: got an empty list, expected at least one value")
             if len(set(values)) < len(values):
                 raise ValueError(f"{field}: got {list(values)}, expected every value once; remove repeats")
         return self
+
+    @property
+    def architectures(self) -> list[Architecture]:
+        """Each once, in the order as written: activation, cost, depth, and width varies fastest."""
+        axes = itertools.product(self.activations, self.costs, self.depths, self.widths)
+        return [Architecture(depth, width, g, cost, self.dtype) for g, cost, depth, width in axes]
+
+    def points(self) -> list[Point]:
+        """All runs, in the order as written: architecture, scheme, learning rate, and seed varies fastest."""
+        axes = itertools.product(self.architectures, self.schemes, self.learning_rates, self.seeds)
+        return [Point(*values, self.steps) for values in axes]
+
+    @property
+    def count(self) -> int:
+        """The number of points."""
+        return math.prod(len(getattr(self, field)) for field in AXES)
 
     @property
     def groups(self) -> list[tuple[Scheme, int, int]]:

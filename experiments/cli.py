@@ -25,7 +25,8 @@ from rich.progress import (
 from typer import Argument, Option
 
 from experiments.data import DataError
-from experiments.spec import Spec, SpecError, make_spec, read_fields
+from experiments.spec import Spec, SpecError, make_spec
+from experiments.spec_file import read_fields
 from experiments.store import StoreError
 from experiments.sweep import GradientError, run_sweep
 from sandbox.verifier.progress import shown

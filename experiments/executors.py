@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from experiments.group import Group, Trained, run_group
 from experiments.training import Examples
-from experiments.worker import Failure, work
+from experiments.worker import Failure, share, work
 from sandbox.typing import Array
 
 Tell: TypeAlias = Callable[[Array], None]
@@ -72,7 +72,7 @@ def executor(groups: Sequence[Group], examples: Examples, folder: Path, jobs: in
     jobs = min(jobs, len(groups))
     if jobs <= 1:
         return Here(groups, examples)
-    examples.save(folder)
+    share(examples, folder)
     return Processes(groups, folder, jobs)
 
 

@@ -93,7 +93,7 @@ class Store:
         self.runs = results / "runs"
         self._work = results / ".work"
         self._own: Path | None = None
-        self._tell = tell
+        self.tell = tell
 
     # --- processes ------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Store:
         found: set[Point] = set()
         for folder in self.runs.glob(f"{origin.data[:8]}-*"):
             for architecture in {point.architecture for point in points} if folder != own else ():
-                for file in (folder / _label(architecture)).glob("*.h5"):
+                for file in (folder / label(architecture)).glob("*.h5"):
                     with contextlib.suppress(ImplausibleError, OSError):
                         found.update(unpack_group(read_regular(file)).points)
         return len(found.intersection(points))
@@ -243,7 +243,7 @@ class Store:
     # --- files ----------------------------------------------------------------------------------------
 
     def _folder(self, origin: Origin, architecture: Architecture) -> Path:
-        return self.runs / f"{origin.data[:8]}-{origin.code[:8]}" / _label(architecture)
+        return self.runs / f"{origin.data[:8]}-{origin.code[:8]}" / label(architecture)
 
     def _write(self, folder: Path, prefix: str, content: bytes) -> Path:
         file = folder / f"{prefix}{content_name(content)}.h5"
@@ -298,12 +298,13 @@ class Store:
         except FileNotFoundError:
             return  # another process was faster
         except OSError as error:
-            self._tell(f"results: {path} is ignored: {why}; it cannot be moved away ({error.strerror}).")
+            self.tell(f"results: {path} is ignored: {why}; it cannot be moved away ({error.strerror}).")
         else:
-            self._tell(f"results: {path} is not used: {why}; it lies in {place.parent} now.")
+            self.tell(f"results: {path} is not used: {why}; it lies in {place.parent} now.")
 
 
-def _label(architecture: Architecture) -> str:
+def label(architecture: Architecture) -> str:
+    """The name of an architecture's folder."""
     a = architecture
     return f"depth{a.depth}-width{a.width}-{a.activation}-{a.cost}-{a.dtype}"
 

@@ -2,16 +2,32 @@
 
 Another cost is an entry here, and its J once more in `mirror`. The functions trust their arguments, AL
 (or Z[L]) and Y of shape (..., 1, m).
+
+Some also compute in place, for the step in preallocated memory (`workspace`), where Y holds labels 0 and 1.
+With the signs s = 1 - 2 Y and t = s Z, positive where an example is on the wrong side, both labels have one
+formula: a_i - y_i = s_i sigmoid(t_i), with the digits that a subtraction would lose.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sandbox.network.activations import ACTIVATIONS, sigmoid_and_complement
 from sandbox.typing import Array
+
+
+class InPlace(Protocol):
+    """A cost of labels that allocates little when it is called, for stacks (networks, 1, m)."""
+
+    def __init__(self, Y: Array, networks: int) -> None: ...
+
+    def forward(self, ZL: Array) -> Array:
+        """J of each network, of AL = sigmoid(ZL); shape (networks,)."""
+
+    def backward(self, ZL: Array) -> None:
+        """dZ[L] of the ZL that `forward` had, in its place."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,8 @@ class Cost:
         through_sigmoid: (AL, Y, ZL) -> dZ[L] in one exact step, for a cost whose dAL is infinite where the
             sigmoid saturates; None: dAL * g'(Z[L]).
         from_logits: (ZL, Y) -> J of AL = sigmoid(ZL), for a cost that loses digits there; None: by AL.
+        in_place: the cost and its dZ[L] in preallocated memory; None: networks of it train with the plain
+            passes.
     """
 
     name: str
@@ -29,6 +47,26 @@ class Cost:
     backward: Callable[[Array, Array], Array]
     through_sigmoid: Callable[[Array, Array, Array], Array] | None = None
     from_logits: Callable[[Array, Array], Any] | None = None
+    in_place: type[InPlace] | None = None
+
+
+class _Signed:
+    """What the costs share: s, t = s Z and E = e^t, where t stops short of overflow."""
+
+    def __init__(self, Y: Array, networks: int) -> None:
+        shape, self._m = (networks, *Y.shape), Y.shape[-1]
+        self._signs = np.broadcast_to(1 - 2 * Y, shape).copy()
+        self._ceiling = np.full(shape, 0.9 * np.log(np.finfo(Y.dtype).max), Y.dtype)
+        self._ones = np.ones(shape, Y.dtype)
+        self._t, self._bounded, self._E, self._S, self._scratch = np.empty((5, *shape), Y.dtype)
+
+    def _exponentials(self, ZL: Array) -> None:
+        """t, min(t, ceiling), E = e^t and S = sigmoid(t) = E / (1 + E)."""
+        np.multiply(ZL, self._signs, out=self._t)
+        np.minimum(self._t, self._ceiling, out=self._bounded)
+        np.exp(self._bounded, out=self._E)
+        np.add(self._E, self._ones, out=self._scratch)
+        np.divide(self._E, self._scratch, out=self._S)
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -71,6 +109,21 @@ def cross_entropy_from_logits(ZL: Array, Y: Array) -> Any:
     return loss.sum(axis=(-2, -1)) / ZL.shape[-1]
 
 
+class CrossEntropyInPlace(_Signed):
+    """J = (1/m) sum_i log(1 + e^t_i), then dZ[L] = AL - Y = s sigmoid(t)."""
+
+    def forward(self, ZL: Array) -> Array:
+        self._exponentials(ZL)
+        losses, beyond = self._scratch, self._t
+        np.log1p(self._E, out=losses)
+        np.subtract(self._t, self._bounded, out=beyond)  # log(1 + e^t) = t there
+        np.add(losses, beyond, out=losses)
+        return np.add.reduce(losses, axis=(-2, -1)) / self._m
+
+    def backward(self, ZL: Array) -> None:
+        np.multiply(self._signs, self._S, out=ZL)
+
+
 def mean_squared_error(AL: Array, Y: Array) -> Any:
     """J = (1/2m) sum_i (a_i - y_i)^2."""
     return ((AL - Y) ** 2).sum(axis=(-2, -1)) / (2 * AL.shape[-1])
@@ -81,11 +134,28 @@ def mean_squared_error_backward(AL: Array, Y: Array) -> Array:
     return AL - Y
 
 
+class MeanSquaredErrorInPlace(_Signed):
+    """J = (1/2m) sum_i sigmoid(t_i)^2, then dZ[L] = s sigmoid(t)^2 sigmoid(-t): sigmoid(-t) is 1 / (1 + E)."""
+
+    def forward(self, ZL: Array) -> Array:
+        self._exponentials(ZL)
+        squares, complement = self._t, self._scratch
+        np.multiply(self._S, self._S, out=squares)
+        np.divide(self._ones, self._scratch, out=complement)
+        return np.add.reduce(squares, axis=(-2, -1)) / (2 * self._m)
+
+    def backward(self, ZL: Array) -> None:
+        squares, complement = self._t, self._scratch
+        np.multiply(self._signs, squares, out=ZL)
+        np.multiply(ZL, complement, out=ZL)
+
+
 COSTS = {
     cost.name: cost
     for cost in (
         Cost("cross_entropy", cross_entropy, cross_entropy_backward,
-             cross_entropy_through_sigmoid, cross_entropy_from_logits),
-        Cost("mean_squared_error", mean_squared_error, mean_squared_error_backward),
+             cross_entropy_through_sigmoid, cross_entropy_from_logits, CrossEntropyInPlace),
+        Cost("mean_squared_error", mean_squared_error, mean_squared_error_backward,
+             in_place=MeanSquaredErrorInPlace),
     )
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -94,7 +95,7 @@ def _log_range(table: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= np.finfo(float).max
+    return type(value) in (int, float) and 0 < value <= sys.float_info.max
 
 
 T = TypeVar("T")

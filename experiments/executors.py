@@ -18,9 +18,9 @@ from typing import Protocol, Self, TypeAlias
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from experiments.group import Group, Trained, run_group
+from experiments.group import Group
 from experiments.training import Examples
-from experiments.worker import Failure, share, work
+from experiments.worker import Failure, Result, result, share, work
 from sandbox.typing import Array
 
 Tell: TypeAlias = Callable[[Array], None]
@@ -47,8 +47,8 @@ class Executor(Protocol):
 
     def __exit__(self, *raised: object) -> None: ...
 
-    def results(self, tell: Tell) -> Iterator[tuple[int, Trained]]:
-        """Each group's number and result, as they come.
+    def results(self, tell: Tell) -> Iterator[Result]:
+        """The groups' results, as they come.
 
         Raises:
             MemoryError: there is too little for a group. WorkerError: a process was lost again.
@@ -89,7 +89,7 @@ class Here:
     def __exit__(self, *raised: object) -> None:
         self.limits.restore_original_limits()
 
-    def results(self, tell: Tell) -> Iterator[tuple[int, Trained]]:
+    def results(self, tell: Tell) -> Iterator[Result]:
         counts = np.zeros((len(self.groups), 2), np.int64)
         for number, group in enumerate(self.groups):
 
@@ -97,7 +97,7 @@ class Here:
                 at += steps, diverged
                 tell(counts)
 
-            yield number, run_group(group, self.examples, count)
+            yield result(number, group, self.examples, count)
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Processes:
             worker.process.join()
             worker.connection.close()
 
-    def results(self, tell: Tell) -> Iterator[tuple[int, Trained]]:
+    def results(self, tell: Tell) -> Iterator[Result]:
         counts = np.frombuffer(self.counters, np.int64).reshape(-1, 2)
         while busy := {worker.connection: worker for worker in self.workers if worker.number is not None}:
             for connection in wait(list(busy), TELL_EVERY):
@@ -158,34 +158,45 @@ class Processes:
             with suppress(OSError):  # it has died, which is seen when its result is received
                 worker.connection.send((worker.number, self.groups[worker.number]))
 
-    def _received(self, worker: _Worker) -> Iterator[tuple[int, Trained]]:
-        assert worker.number is not None
-        number = worker.number
+    def _received(self, worker: _Worker) -> Iterator[Result]:
         try:
-            outcome = worker.connection.recv()
+            outcome: Result | Failure = worker.connection.recv()
         except (EOFError, OSError):
-            self._lost(worker, number)
+            self._lost(worker)
             return
         self._give(worker)  # first, so that it need not wait until its result is stored
         if isinstance(outcome, Failure):
-            raise _error(outcome, self.groups[number])
-        yield number, outcome
+            raise self._error(outcome)
+        yield outcome
 
-    def _lost(self, worker: _Worker, number: int) -> None:
+    def _lost(self, worker: _Worker) -> None:
         """Its group is the first of a new process."""
+        number = worker.number
+        assert number is not None
         self.workers.remove(worker)
         worker.connection.close()
         worker.process.join()
         self.lost[number] += 1
         if self.lost[number] == TRIES:
             raise WorkerError(
-                f"jobs: the process that trained {_words(self.groups[number])} was lost {TRIES} times (exit code "
+                f"jobs: the process that trained {self._words(number)} was lost {TRIES} times (exit code "
                 f"{worker.process.exitcode}), expected it to live; if memory is short, give fewer --jobs. The "
                 "same command goes on with what is missing."
             )
         self.counters[2 * number : 2 * number + 2] = [0, 0]
         self.waiting.appendleft(number)
         self._start()
+
+    def _error(self, failure: Failure) -> Exception:
+        what = self._words(failure.number)
+        if failure.memory:
+            return MemoryError(f"too little to train {what} beside {self.jobs - 1} other processes")
+        return RuntimeError(f"training {what} failed in its process:\n{failure.traceback}")
+
+    def _words(self, number: int) -> str:
+        points = self.groups[number].points
+        architecture = points[0].architecture
+        return f"{len(points)} runs of depth {architecture.depth} and width {architecture.width}"
 
 
 @contextmanager
@@ -208,14 +219,3 @@ def _spawning() -> Iterator[None]:
                 os.environ[name] = value
         sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _error(failure: Failure, group: Group) -> Exception:
-    if failure.memory:
-        return MemoryError(f"too little for {_words(group)} in each of several processes")
-    return RuntimeError(f"training {_words(group)} failed in its process:\n{failure.traceback}")
-
-
-def _words(group: Group) -> str:
-    architecture = group.points[0].architecture
-    return f"{len(group.points)} runs of depth {architecture.depth} and width {architecture.width}"

@@ -1,7 +1,7 @@
 """The check of a sweep's gradients, beside its training: in one more thread, and nothing else loads JAX."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Self
 
@@ -35,15 +35,11 @@ class Verdicts:
     @property
     def verified(self) -> int:
         """How many architectures are, at both moments."""
-        return sum(all(a not in lacking for lacking in self.lacking.values()) for a in self.architectures)
+        return sum(map(self.hold_for, self.architectures))
 
-    def allow(self, points: Iterable[Point]) -> bool:
-        """Whether these runs count: the gradients were right where they start, and, if their final parameters
-        are in the sample, there."""
-        points = list(points)
-        started = all(point.architecture not in self.lacking["start"] for point in points)
-        ended = all(point.architecture not in self.lacking["end"] for point in points if point in self.sample)
-        return started and ended
+    def hold_for(self, architecture: Architecture) -> bool:
+        """Whether its gradients are verified, at both moments: then its runs count."""
+        return all(architecture not in lacking for lacking in self.lacking.values())
 
 
 class Checks:
@@ -66,7 +62,7 @@ class Checks:
     def __exit__(self, *raised: object) -> None:
         self.thread.shutdown(wait=False, cancel_futures=True)
 
-    def trained(self, points: Sequence[Point], trained: Trained) -> None:
+    def take(self, points: Sequence[Point], trained: Trained) -> None:
         """Take the final parameters of those that are in the sample; diverged ones have none."""
         kept = {int(run): row for row, run in enumerate(trained.kept)}
         for run, point in enumerate(points):

@@ -17,7 +17,7 @@ import numpy as np
 from experiments.group import Trained
 from experiments.points import Architecture, Origin, Point
 from experiments.verification import OUTPUTS, Verification
-from sandbox.typing import Array, Parameters
+from sandbox.typing import Array
 
 Result = TypeVar("Result")
 
@@ -35,6 +35,7 @@ LAYOUT: dict[str, tuple[tuple[str, ...], type]] = {
     "kept": (("kept",), np.int64),
 }
 """The axes and dtypes of what a group's file holds, besides final parameters."""
+OF_ALL = [name for name in LAYOUT if name != "kept"]
 
 
 class ImplausibleError(ValueError):
@@ -60,17 +61,24 @@ def pack_group(stored: Stored) -> bytes:
     architecture = stored.points[0].architecture
     points = [[p.scheme, p.learning_rate, p.seed, p.steps] for p in stored.points]
     arrays: dict[str, Array] = {name: getattr(stored.trained, name) for name in LAYOUT}
-    arrays |= {f"parameters/{name}": value for name, value in stored.trained.parameters.items()}
-    return _packed("group", architecture, stored.origin, points, arrays, stored.about)
+    parameters = stored.trained.parameters
+    if len(stored.trained.kept):
+        arrays |= {f"parameters/{name}": value for name, value in parameters.items()}
+    content = [parameters["W1"].shape[-1], points]
+    return _packed("group", architecture, stored.origin, content, arrays, stored.about)
 
 
 def unpack_group(content: bytes) -> Stored:
     """The group of these bytes. ImplausibleError when they are none."""
 
     def read(file: h5py.File, architecture: Architecture, origin: Origin, about: dict[str, str]) -> Stored:
-        points = tuple(Point(architecture, *values) for values in json.loads(about.pop("content")))
+        n_0, listed = json.loads(about.pop("content"))
+        points = tuple(Point(architecture, *values) for values in listed)
         arrays = {name: file[name][()] for name in LAYOUT}
-        parameters = {name: value[()] for name, value in file.get("parameters", {}).items()}
+        shapes = _shapes(architecture, n_0, len(arrays["kept"]))
+        parameters = {name: np.empty(shape, architecture.dtype) for name, shape in shapes.items()}
+        if len(arrays["kept"]):
+            parameters = {name: value[()] for name, value in file["parameters"].items()}
         return Stored(points, origin, Trained(**arrays, parameters=parameters), about)
 
     stored = _unpacked("group", content, read)
@@ -121,19 +129,24 @@ def _are_steps(values: Array, steps: int) -> Array:
 
 
 def _check_parameters(trained: Trained, architecture: Architecture) -> None:
-    kept, depth = trained.kept, architecture.depth
+    kept, parameters = trained.kept, trained.parameters
     if len(np.unique(kept)) < len(kept) or not np.isin(kept, np.arange(len(trained.seconds))).all():
         raise ImplausibleError("kept is not of its runs, each once")
-    expected = {f"{symbol}{l}" for l in range(1, depth + 1) for symbol in "Wb"} if len(kept) else set()
-    if set(trained.parameters) != expected:
-        raise ImplausibleError(f"it has the parameters {sorted(trained.parameters)}, not W1, b1, ...")
-    units = [architecture.width] * (depth - 1) + [1]
-    n_prev = trained.parameters["W1"].shape[-1] if expected else 0
-    for l in range(1, depth + 1 if expected else 0):
-        for name, columns in ((f"W{l}", n_prev), (f"b{l}", 1)):
-            shape = len(kept), units[l - 1], columns
-            _check_array(name, trained.parameters[name], shape, np.dtype(architecture.dtype))
-        n_prev = units[l - 1]
+    n_0 = parameters["W1"].shape[-1] if "W1" in parameters else 0
+    shapes = _shapes(architecture, n_0, len(kept))
+    if set(parameters) != set(shapes):
+        raise ImplausibleError(f"it has the parameters {sorted(parameters)}, not W1, b1, ...")
+    for name, shape in shapes.items():
+        _check_array(name, parameters[name], shape, np.dtype(architecture.dtype))
+
+
+def _shapes(architecture: Architecture, n_0: int, kept: int) -> dict[str, tuple[int, ...]]:
+    units = [n_0, *[architecture.width] * (architecture.depth - 1), 1]
+    return {
+        f"{symbol}{l}": (kept, units[l], units[l - 1] if symbol == "W" else 1)
+        for l in range(1, architecture.depth + 1)
+        for symbol in "Wb"
+    }
 
 
 # --- verdicts -----------------------------------------------------------------------------------------
@@ -216,20 +229,21 @@ def taken(trained: Trained, rows: Sequence[int]) -> Trained:
     """These runs of a group, in this order."""
     place = {run: i for i, run in enumerate(trained.kept.tolist())}
     kept = [i for i, row in enumerate(rows) if row in place]
-    where = [place[rows[i]] for i in kept]
-    arrays = {name: getattr(trained, name)[list(rows)] for name in LAYOUT if name != "kept"}
-    parameters = {name: value[where] for name, value in trained.parameters.items()} if kept else {}
-    return Trained(**arrays, kept=np.array(kept, np.int64), parameters=parameters)
+    where = np.array([place[rows[i]] for i in kept], np.int64)
+    return Trained(
+        **{name: getattr(trained, name)[list(rows)] for name in OF_ALL},
+        kept=np.array(kept, np.int64),
+        parameters={name: value[where] for name, value in trained.parameters.items()},
+    )
 
 
 def joined(parts: Sequence[Trained]) -> Trained:
     """The runs of groups of one architecture and one number of steps, one group after the other."""
     starts = np.cumsum([0, *(len(part.seconds) for part in parts)])
-    arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts]) for name in LAYOUT if name != "kept"
-    }
-    kept = np.concatenate([part.kept + start for part, start in zip(parts, starts, strict=False)])
-    with_parameters: list[Parameters] = [part.parameters for part in parts if part.parameters]
-    names = with_parameters[0] if with_parameters else {}
-    parameters = {name: np.concatenate([each[name] for each in with_parameters]) for name in names}
-    return Trained(**arrays, kept=kept, parameters=parameters)
+    return Trained(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in OF_ALL},
+        kept=np.concatenate([part.kept + start for part, start in zip(parts, starts, strict=False)]),
+        parameters={
+            name: np.concatenate([part.parameters[name] for part in parts]) for name in parts[0].parameters
+        },
+    )

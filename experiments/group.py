@@ -183,7 +183,9 @@ def _trained(
         gradient_norm_start=chunk.gradient_norm_start if start is None else start.gradient_norm_start,
         gradient_norm_end=chunk.gradient_norm_end,
         kept=kept,
-        parameters={key: _stack([chunk.final[i][key] for i in kept], value) for key, value in initial.items()},
+        parameters={
+            key: _stack([chunk.final[i][key] for i in kept], value) for key, value in initial.items()
+        },
     )
 
 

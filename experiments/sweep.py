@@ -162,5 +162,5 @@ class _Sweep:
             runs_done=len(points) - int(self.runs[~self.stored].sum()),
             steps_done=steps - int(np.ceil(left @ self.steps)),
             diverged=int(self.counts[:, 1].sum()), verified=there.verdicts.verified,
-            part=1 - float(left @ self.work) / self.all_work,
+            part=max(1 - float(left @ self.work) / self.all_work, 0.0),
         )  # fmt: skip

@@ -99,6 +99,7 @@ def write_dataset(
             as it was. A file at its place that no sweep of this version wrote is set aside, and told.
     """
     runs = _all_runs(store, points, origin)
+    _check_verdicts(points, verifications)
     path = store.results / f"{name}.h5"
     with explained("write", path):
         content = _content(store, runs, origin, verifications, about, parameters)
@@ -147,6 +148,22 @@ def _all_runs(store: Store, points: Sequence[Point], origin: Origin) -> list[Run
     return [found[point] for point in points]
 
 
+def _check_verdicts(points: Sequence[Point], verifications: Sequence[Verification]) -> None:
+    """No run is reported on gradients that were not checked."""
+    verified = {
+        (verdict.architecture, scheme)
+        for verdict in verifications
+        for scheme in verdict.schemes
+        if verdict.moment == "start"
+    }
+    for point in points:
+        if (point.architecture, point.scheme) not in verified:
+            raise StoreError(
+                f"results: the gradients of {label(point.architecture)}, {point.scheme}, were not checked, "
+                "expected a verdict on all; run the same command again."
+            )
+
+
 def _make_way(store: Store, path: Path) -> None:
     """Set aside what no sweep of this version wrote; tell of groups of an earlier one."""
     if os.path.lexists(path) and not is_sealed(path):
@@ -173,8 +190,7 @@ def _content(
     with h5netcdf.File(in_memory, "w") as file:
         _write_coordinates(file, [run.point for run in runs], origin)
         history = _write_runs(file, store, runs)
-        if verifications:
-            _write_verdicts(file.create_group("verification"), verifications)
+        _write_verdicts(file.create_group("verification"), verifications)
         if parameters:
             _write_parameters(file.create_group("parameters"), store, runs)
         file.attrs.update({**about, **_joined(history), "schema_version": SCHEMA})
@@ -253,7 +269,7 @@ def _joined(history: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _write_verdicts(group: Any, verdicts: Sequence[Verification]) -> None:
-    depth = max((verdict.architecture.depth for verdict in verdicts), default=0)
+    depth = max(verdict.architecture.depth for verdict in verdicts)
     group.dimensions = {"verdict": len(verdicts), "layer": depth, "output": len(OUTPUTS)}
     errors = np.full((len(verdicts), depth, len(OUTPUTS)), np.nan)
     for error, verdict in zip(errors, verdicts, strict=True):

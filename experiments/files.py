@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 GOES_ON = "the same command goes on where it stopped"
-_PERMISSION = f"mind the permissions or choose another --results; then {GOES_ON}"
-_SPACE = f"make space or choose another --results; then {GOES_ON}"
-_DISK = f"mind the disk or choose another --results; then {GOES_ON}"
-_IN_THE_WAY = f"move away the file that stands where a folder should be; then {GOES_ON}"
+_PERMISSION = "mind the permissions or choose another --{argument}; then {goes_on}"
+_SPACE = "make space or choose another --{argument}; then {goes_on}"
+_DISK = "mind the disk or choose another --{argument}; then {goes_on}"
+_IN_THE_WAY = "move away the file that stands where a folder should be; then {goes_on}"
 ADVICE = {
     errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EFBIG: _SPACE, errno.EROFS: _PERMISSION,
     errno.EACCES: _PERMISSION, errno.EPERM: _PERMISSION, errno.EIO: _DISK, errno.ESTALE: _DISK,
-    errno.ENAMETOOLONG: "choose a shorter --name or --results", errno.ENOTDIR: _IN_THE_WAY,
-    errno.EEXIST: _IN_THE_WAY, errno.EISDIR: "move away the folder that stands where a file should be",
-    errno.EMFILE: f"close files or raise `ulimit -n`; then {GOES_ON}",
+    errno.ENAMETOOLONG: "choose a shorter one", errno.ENOTDIR: _IN_THE_WAY, errno.EEXIST: _IN_THE_WAY,
+    errno.EISDIR: "move away the folder that stands where a file should be; then {goes_on}",
+    errno.EMFILE: "close files or raise `ulimit -n`; then {goes_on}",
 }  # fmt: skip
+_OTHER = "mind the path or choose another --{argument}; then {goes_on}"
+_MEMORY = "not enough memory); close other programs or give fewer --jobs; then {goes_on}"
 
 
 class StoreError(ValueError):
@@ -32,19 +34,19 @@ class StoreError(ValueError):
 
 
 @contextlib.contextmanager
-def explained(what: str, path: Path) -> Iterator[None]:
-    """What the system refuses becomes a StoreError: "results: cannot `what` `path` (why); what to do"."""
+def explained(what: str, path: Path, argument: str = "results") -> Iterator[None]:
+    """What the system refuses becomes a StoreError: "`argument`: cannot `what` `path` (why); what to do"."""
     try:
         yield
     except MemoryError:
-        raise StoreError(
-            f"results: cannot {what} {path} (not enough memory); close other programs or give fewer --jobs; "
-            f"then {GOES_ON}."
-        ) from None
+        why_and_advice = _MEMORY
     except OSError as error:
-        why = error.strerror or str(error)
-        advice = ADVICE.get(error.errno or 0, f"mind the path; then {GOES_ON}")
-        raise StoreError(f"results: cannot {what} {path} ({why}); {advice}.") from None
+        advice = ADVICE.get(error.errno or 0, _OTHER)
+        why_and_advice = f"{error.strerror or error}); {advice}"
+    else:
+        return
+    then = why_and_advice.format(argument=argument, goes_on=GOES_ON)
+    raise StoreError(f"{argument}: cannot {what} {path} ({then}.")
 
 
 @contextlib.contextmanager

@@ -75,10 +75,11 @@ def unpack_group(content: bytes) -> Stored:
         n_0, listed = json.loads(about.pop("content"))
         points = tuple(Point(architecture, *values) for values in listed)
         arrays = {name: file[name][()] for name in LAYOUT}
-        shapes = _shapes(architecture, n_0, len(arrays["kept"]))
-        parameters = {name: np.empty(shape, architecture.dtype) for name, shape in shapes.items()}
         if len(arrays["kept"]):
             parameters = {name: value[()] for name, value in file["parameters"].items()}
+        else:
+            shapes = _shapes(architecture, n_0, 0)
+            parameters = {name: np.empty(shape, architecture.dtype) for name, shape in shapes.items()}
         return Stored(points, origin, Trained(**arrays, parameters=parameters), about)
 
     stored = _unpacked("group", content, read)

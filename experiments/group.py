@@ -16,8 +16,8 @@ CACHE = 2**20
 """Bytes of the cache that a core has for itself, about."""
 
 Progress = Callable[[int, int], None]
-"""Told of the steps of all runs done since the last call, and of the runs found diverged since. The steps that
-a diverged or stalled run need not take count as done."""
+"""Told of the steps of all runs done since the last call, and of the runs found diverged since. The steps
+that a diverged or stalled run need not take count as done."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def _check(group: Group) -> None:
         raise ValueError(f"keep has {len(group.keep)} entries, expected {count}, one for each point.")
     if start is not None and (len(start.cost_curve) != count or start.steps > group.points[0].steps):
         raise ValueError(
-            f"start has {len(start.cost_curve)} runs of {start.steps} steps, expected {count} runs of at most "
-            f"{group.points[0].steps} steps."
+            f"start has {len(start.cost_curve)} runs of {start.steps} steps, expected {count} runs of at "
+            f"most {group.points[0].steps} steps."
         )
 
 

@@ -1,7 +1,7 @@
 """The step of training once more, in memory that is allocated once: the passes' second implementation.
 
-The passes are the text to read; this is the same mathematics for thousands of steps, verified as a replacement
-(`sandbox.network.replacement`). What is different:
+The passes are the text to read; this is the same mathematics for thousands of steps, verified as a
+replacement (`sandbox.network.replacement`). What is different:
 
 - The bias is the last column of W, and A has a last row of ones: Z = [W b] [A; 1] needs no pass for the bias,
   and [dW db] = (1/m) dZ [A; 1]^T none for its gradient.
@@ -72,8 +72,8 @@ class Workspace:
         g, J = ACTIVATIONS[activation].in_place, COSTS[cost].in_place
         if g is None or J is None:
             raise ValueError(
-                f"activation is {activation!r} and cost is {cost!r}, expected those with a kernel that computes "
-                "in place; use the passes."
+                f"activation is {activation!r} and cost is {cost!r}, expected those that are computed in "
+                "place; use the passes."
             )
         if X.ctypes.data % ALIGNMENT:  # the products' bits may depend on where it begins
             X = with_ones(X[:-1])
@@ -106,7 +106,7 @@ class Workspace:
         self._g[l].forward(self.Z[l])
 
     def linear_backward(self, l: int) -> None:
-        """[dW[l] db[l]] = dZ[l] [A[l-1]; 1]^T, of which `backward` makes the mean,  dA[l-1] = W[l]^T dZ[l]."""
+        """m [dW[l] db[l]] = dZ[l] [A[l-1]; 1]^T,  dA[l-1] = W[l]^T dZ[l]."""
         dZ = self.Z[l]
         np.matmul(dZ, self.A[l - 1].mT, out=self.dW[l])
         if l > 1:

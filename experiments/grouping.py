@@ -25,7 +25,7 @@ LONGEST = 10.0
 GROUPS_A_WORKER = 4
 """At least, so that no worker waits long for the last one."""
 
-LARGEST = 2**27
+LARGEST_GROUP = 2**27
 """Bytes of a group's curves and parameters, at most, unless it is one run."""
 
 
@@ -72,7 +72,7 @@ def groups(points: Sequence[Point], workers: int, n_0: int, m: int) -> list[tupl
 def _most(point: Point, n_0: int) -> int:
     """How many such runs a group's memory holds."""
     architecture = point.architecture
-    return LARGEST // (8 * (point.steps + 1) + itemsize(architecture) * parameters(architecture, n_0))
+    return LARGEST_GROUP // (8 * (point.steps + 1) + itemsize(architecture) * parameters(architecture, n_0))
 
 
 def _parts(points: Sequence[Point], size: int) -> list[tuple[Point, ...]]:

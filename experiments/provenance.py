@@ -16,7 +16,17 @@ from threadpoolctl import threadpool_info
 
 from sandbox.typing import Array
 
-PACKAGES = ("autodiff-sandbox", "numpy", "scipy", "jax", "jaxlib", "h5py", "scikit-learn")
+PACKAGES = (
+    "autodiff-sandbox",
+    "numpy",
+    "scipy",
+    "jax",
+    "jaxlib",
+    "h5py",
+    "h5netcdf",
+    "xarray",
+    "scikit-learn",
+)
 
 TRAINING = {
     "sandbox.network": ("activations.py", "costs.py", "passes.py", "validation.py", "workspace.py"),
@@ -31,12 +41,7 @@ CHECKING = ("sandbox.network", "sandbox.noise", "sandbox.verifier")
 @functools.cache
 def code_revision() -> str:
     """A hash of the sources that train: runs of one revision belong together, whatever git says of them."""
-    return _hash_of_files(
-        file
-        for package, names in TRAINING.items()
-        for name in names
-        if (file := _folder(package) / name).is_file()
-    )
+    return _hash_of_files(_folder(package) / name for package, names in TRAINING.items() for name in names)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.grouping import GROUPS_A_WORKER, LARGEST, LONGEST, groups, work
+from experiments.grouping import GROUPS_A_WORKER, LARGEST_GROUP, LONGEST, groups, work
 from experiments.points import Architecture, Point
 from experiments.sizes import hidden_units, parameters
 from experiments.training import layer_dims
@@ -70,7 +70,7 @@ def test_one_large_architecture_does_not_leave_the_small_ones_in_one_group() -> 
 def test_a_groups_curves_and_parameters_are_bounded() -> None:
     little_work = [Point(Architecture(1, 1), "he", 0.1, seed, 10**6) for seed in range(100)]
     for group in groups(little_work, 1, 1, 1):
-        assert len(group) * 8 * (10**6 + 1) <= LARGEST
+        assert len(group) * 8 * (10**6 + 1) <= LARGEST_GROUP
 
 
 def test_work_grows_with_all_that_is_to_be_computed() -> None:

@@ -56,7 +56,9 @@ def checker_revision() -> str:
 
 
 def _folder(package: str) -> Traversable:
-    return importlib.resources.files(package)
+    """Without importing more than the outermost package: others load JAX."""
+    outermost, *inner = package.split(".")
+    return importlib.resources.files(outermost).joinpath(*inner)
 
 
 def _hash_of_files(files: Iterable[Traversable]) -> str:

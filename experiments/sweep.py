@@ -18,8 +18,9 @@ from experiments.spec import Spec, SpecError
 from experiments.store import Store
 from experiments.training import prepared
 from experiments.verdicts import Checks
+from experiments.verification import Verification
 from experiments.worker import Result
-from sandbox.typing import Array
+from sandbox.typing import Array, Scheme
 
 SHOW_EVERY = 0.1  # seconds
 
@@ -85,7 +86,9 @@ def run_sweep(
         ):
             _Sweep(there, groups, checks, progress).run(training)
         verifications = [
-            verdict for a in there.verdicts.architectures for verdict in store.verifications(there.origin, a)
+            verdict
+            for architecture in there.verdicts.architectures
+            for verdict in sorted(store.verifications(there.origin, architecture), key=_when)
         ]
         about = {
             "spec": spec.canonical(), "data_source": there.data.source,
@@ -94,6 +97,11 @@ def run_sweep(
         return write_dataset(
             store, spec.name, there.points, there.origin, verifications, about, parameters=keep_parameters
         )
+
+
+def _when(verdict: Verification) -> tuple[bool, str, tuple[Scheme, ...]]:
+    """Start before end, for a reader; then as they came."""
+    return verdict.moment == "end", verdict.checked, verdict.schemes
 
 
 def _checked(jobs: int | None) -> int:

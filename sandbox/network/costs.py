@@ -15,13 +15,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from sandbox.network.activations import ACTIVATIONS, sigmoid_and_complement
+from sandbox.network.memory import aligned
 from sandbox.typing import Array
 
 
 class InPlace(Protocol):
-    """A cost of labels that allocates little when it is called, for stacks (networks, 1, m)."""
+    """A cost of labels that allocates little when it is called, for stacks (networks, blocks, 1, size).
 
-    def __init__(self, Y: Array, networks: int) -> None: ...
+    signs: s, (blocks, 1, size), where those after the first m are 0, which count nothing.
+    """
+
+    def __init__(self, signs: Array, m: int, networks: int) -> None: ...
 
     def forward(self, ZL: Array) -> Array:
         """J of each network, of AL = sigmoid(ZL); shape (networks,)."""
@@ -53,11 +57,17 @@ class Cost:
 class _OfLabels:
     """What the costs in place share: the signs s, and arrays for t = s Z and what is made of it."""
 
-    def __init__(self, Y: Array, networks: int) -> None:
-        shape, self._m = (networks, *Y.shape), Y.shape[-1]
-        self._signs = np.broadcast_to(1 - 2 * Y, shape).copy()
-        self._t, self._E, self._S, self._scratch = np.empty((4, *shape), Y.dtype)
-        self._ones = np.ones(shape, Y.dtype)
+    def __init__(self, signs: Array, m: int, networks: int) -> None:
+        self._m = m
+        self._t, self._E, self._S, self._scratch, self._signs, self._ones = (
+            aligned((networks, *signs.shape), signs.dtype) for _ in range(6)
+        )
+        self._signs[:], self._ones[:] = signs, 1
+
+    def _summed(self, losses: Array) -> Array:
+        """Over the examples of each network."""
+        each = losses.reshape(len(losses), -1)[:, : self._m]
+        return np.asarray(np.add.reduce(each, axis=-1))
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -106,10 +116,10 @@ class CrossEntropyInPlace(_OfLabels):
     E stops short of overflow, where log(1 + e^t) = t and S = 1.
     """
 
-    def __init__(self, Y: Array, networks: int) -> None:
-        super().__init__(Y, networks)
-        self._bounded = np.empty_like(self._t)
-        self._bound = np.full_like(self._t, 0.9 * np.log(np.finfo(Y.dtype).max))
+    def __init__(self, signs: Array, m: int, networks: int) -> None:
+        super().__init__(signs, m, networks)
+        self._bounded, self._bound = (aligned(self._t.shape, self._t.dtype) for _ in range(2))
+        self._bound[:] = 0.9 * np.log(np.finfo(self._t.dtype).max)
 
     def forward(self, ZL: Array) -> Array:
         np.multiply(ZL, self._signs, out=self._t)
@@ -119,7 +129,7 @@ class CrossEntropyInPlace(_OfLabels):
         np.log1p(self._E, out=losses)
         np.subtract(self._t, self._bounded, out=beyond)
         np.add(losses, beyond, out=losses)
-        return np.asarray(np.add.reduce(losses, axis=(-2, -1)) / self._m)
+        return self._summed(losses) / self._m
 
     def backward(self, ZL: Array) -> None:
         np.add(self._E, self._ones, out=self._scratch)
@@ -144,7 +154,7 @@ class MeanSquaredErrorInPlace(_OfLabels):
         np.multiply(ZL, self._signs, out=self._t)
         self._sigmoid_of_minus(np.negative(self._t, out=self._scratch), self._S)
         np.multiply(self._S, self._S, out=self._S)
-        return np.asarray(np.add.reduce(self._S, axis=(-2, -1)) / (2 * self._m))
+        return self._summed(self._S) / (2 * self._m)
 
     def backward(self, ZL: Array) -> None:
         complement = self._scratch

@@ -17,7 +17,7 @@ from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.costs import COSTS
 from sandbox.network.model_check import check_model
 from sandbox.network.model_equations import Kind
-from sandbox.network.workspace import Workspace, is_possible, with_ones
+from sandbox.network.workspace import Workspace, batch, is_possible
 from sandbox.typing import Array, ArrayLike, Cache, Function, Gradients, Parameters
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.local import compare_outputs, measured
@@ -106,10 +106,9 @@ class WatchedWorkspace(Workspace):
         """A workspace for a stack of networks like these, and the two beside them, after a step."""
         W = [parameters[f"W{l}"] for l in range(1, len(parameters) // 2 + 1)]
         self.stack, self.seen = W[0].shape[:-2], {}
-        super().__init__(
-            (len(X), *(part.shape[-2] for part in W)), with_ones(X), Y,
-            math.prod(self.stack) + 2, activation=kind.activation, cost=kind.cost,
-        )  # fmt: skip
+        dims, networks = (len(X), *(part.shape[-2] for part in W)), math.prod(self.stack) + 2
+        in_blocks = batch(X, Y, X.shape[1] // 3 + 1)  # mostly three, the last not full
+        super().__init__(dims, in_blocks, networks, activation=kind.activation, cost=kind.cost)
         self.load({key: -value[::-1] for key, value in _between_others(parameters).items()})
         self.forward()
         self.backward()
@@ -127,19 +126,19 @@ class WatchedWorkspace(Workspace):
 
     def linear_forward(self, l: int) -> None:
         super().linear_forward(l)
-        self._see(f"Z{l}", self.Z[l])
+        self._see(f"Z{l}", self.of_examples(self.Z[l]))
 
     def activation_forward(self, l: int) -> None:
         super().activation_forward(l)
-        self._see(f"A{l}", self.Z[l])
+        self._see(f"A{l}", self.of_examples(self.Z[l]))
 
     def linear_backward(self, l: int) -> None:
         super().linear_backward(l)
         if l > 1:
-            self._see(f"dA{l - 1}", self.dA[l - 1])
+            self._see(f"dA{l - 1}", self.of_examples(self.dA[l - 1]))
 
     def _see(self, key: str, array: Array) -> None:
-        self.seen[key] = array[ASKED].copy().reshape((*self.stack, *array.shape[1:]))
+        self.seen[key] = array[ASKED].reshape((*self.stack, *array.shape[1:]))
 
 
 def _step(kind: Kind, parameters: Mapping[str, Array], X: Array, Y: Array) -> dict[str, Array]:

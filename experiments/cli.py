@@ -1,4 +1,4 @@
-"""The command line over both packages: check, selftest, the verbs of sweeps, and run (check, sweep, figures)."""
+"""The command line over both packages: check, selftest, the verbs of sweeps, and run, which does all."""
 
 import contextlib
 import functools

@@ -48,8 +48,8 @@ def _run() -> None:
 
 
 def _listen(received: list[int], ended: threading.Event) -> None:
-    """Raise Stopped in the main thread at the first signal. If that has not ended the command in time (the main
-    thread is inside of compiled code, or what was raised there got lost), another thread does."""
+    """Raise Stopped in the main thread at the first signal. If that has not ended the command in time (the
+    main thread is inside of compiled code, or what was raised there got lost), another thread does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
@@ -71,7 +71,7 @@ def _listen(received: list[int], ended: threading.Event) -> None:
 
 
 def _leave(number: int) -> NoReturn:
-    """End at once: what runs in other threads and processes is not waited for, and nothing is lost by that."""
+    """End at once. What runs in other threads and processes is not waited for: nothing is lost by that."""
     how = "; what is finished is kept, and the same command goes on from there" * (sys.argv[1:2] in GO_ON)
     cursor = "\033[?25h" if os.isatty(2) else ""  # a bar hides it
     with suppress(OSError):  # the terminal is gone

@@ -18,21 +18,22 @@ from typing import Protocol, Self, TypeAlias
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from experiments.files import GOES_ON, explained
 from experiments.group import Group
 from experiments.training import Examples
 from experiments.worker import Failure, Result, result, share, work
 from sandbox.typing import Array
 
 Tell: TypeAlias = Callable[[Array], None]
-"""Told every now and then, (groups, 2) of int64: of each group the run-steps that are done, and the runs found
-diverged. What it raises ends the training."""
+"""Told every now and then, (groups, 2) of int64: of each group the run-steps that are done, and the runs
+found diverged. What it raises ends the training."""
 
 TELL_EVERY = 0.1  # seconds
 TRIES = 2  # of a group whose process is lost
 ONE_THREAD = dict.fromkeys(
-    ("BLIS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    [f"{library}_NUM_THREADS" for library in ("BLIS", "MKL", "OMP", "OPENBLAS")] + ["VECLIB_MAXIMUM_THREADS"],
     "1",
-)  # fmt: skip
+)
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -72,7 +73,8 @@ def executor(groups: Sequence[Group], examples: Examples, folder: Path, jobs: in
     jobs = min(jobs, len(groups))
     if jobs <= 1:
         return Here(groups, examples)
-    share(examples, folder)
+    with explained("write into", folder):
+        share(examples, folder)
     return Processes(groups, folder, jobs)
 
 
@@ -180,8 +182,8 @@ class Processes:
         if self.lost[number] == TRIES:
             raise WorkerError(
                 f"jobs: the process that trained {self._words(number)} was lost {TRIES} times (exit code "
-                f"{worker.process.exitcode}), expected it to live; if memory is short, give fewer --jobs. The "
-                "same command goes on with what is missing."
+                f"{worker.process.exitcode}), expected it to live; give fewer --jobs if memory is short, "
+                f"then {GOES_ON}."
             )
         self.counters[2 * number : 2 * number + 2] = [0, 0]
         self.waiting.appendleft(number)
@@ -201,9 +203,9 @@ class Processes:
 
 @contextmanager
 def _spawning() -> Iterator[None]:
-    """What a process takes over when it starts: BLAS at one thread; deafness to Ctrl-C, which a terminal sends
-    to every process and this one answers; and nothing of the script or notebook that is running, which it
-    would run once more."""
+    """What a process takes over when it starts: BLAS at one thread; deafness to Ctrl-C, which a terminal
+    sends to every process and this one answers; and nothing of the script or notebook that is running, which
+    it would run once more."""
     resource_tracker.ensure_running()  # it would make SIGINT heard again below
     main, environment = sys.modules["__main__"], {name: os.environ.get(name) for name in ONE_THREAD}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

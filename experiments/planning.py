@@ -12,6 +12,7 @@ from experiments.group import Group, Trained
 from experiments.grouping import groups, work
 from experiments.points import Architecture, Origin, Point
 from experiments.provenance import code_revision
+from experiments.resources import check_resources
 from experiments.spec import Spec
 from experiments.store import Found, Run, Store
 from experiments.verdicts import Verdicts
@@ -22,6 +23,7 @@ class Survey:
     """What there is of a spec's runs, and what is missing.
 
     Attributes:
+        jobs: processes that train.
         points: of the spec.
         origin: of all their runs.
         found: what is stored of them.
@@ -31,6 +33,7 @@ class Survey:
     """
 
     data: Dataset
+    jobs: int
     points: list[Point]
     origin: Origin
     store: Store
@@ -53,14 +56,14 @@ class Survey:
         """Seconds, estimated, that it still takes."""
         return work(point, *self.size) * self.steps(point) / point.steps
 
-    def groups(self, jobs: int) -> "Groups":
-        """Of what is missing. First those whose final parameters are to be checked, for which others wait, then
-        by size, so that no large one is left for the end."""
+    def groups(self) -> "Groups":
+        """Of what is missing. First those whose final parameters are to be checked, for which others wait,
+        then by size, so that no large one is left for the end."""
         sample = self.verdicts.sample
         alike: defaultdict[int, list[Point]] = defaultdict(list)
         for point in sorted(self.missing, key=lambda point: point not in sample):
             alike[self._first(point)].append(point)
-        found = [group for points in alike.values() for group in groups(points, jobs, *self.size)]
+        found = [group for points in alike.values() for group in groups(points, self.jobs, *self.size)]
         found.sort(key=lambda group: (sample.isdisjoint(group), -sum(map(self.work, group))))
         return Groups(self, found)
 
@@ -98,13 +101,17 @@ class Groups(Sequence[Group]):
         return Group(points, keep, survey.store.trained(shorter) if shorter else None)
 
 
-def survey(spec: Spec, store: Store, keep_parameters: bool = False) -> Survey:
+def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey:
     """Look at what is stored; nothing is computed, but for the hash of the data.
 
     Raises:
-        DataError: the data cannot be used. StoreError: the results cannot be read.
+        SpecError: the sweep is too large.
+        DataError: the data cannot be used.
+        StoreError: the results cannot be read.
     """
     data = load_data(spec.data, spec.train_fraction, spec.split_seed)
+    n_0, m = data.X_train.shape
+    check_resources(spec, n_0, m, jobs, store.results, keep_parameters=keep_parameters)
     origin = Origin(data.sha256, code_revision())
     points = spec.points()
     found = store.read(points, origin)
@@ -112,7 +119,7 @@ def survey(spec: Spec, store: Store, keep_parameters: bool = False) -> Survey:
     keep = frozenset(points) if keep_parameters else verdicts.sample
     bare = _without_parameters([found.runs[p] for p in points if p in found.runs and p in keep], store)
     missing = [point for point in points if point not in found.runs or point in bare]
-    return Survey(data, points, origin, store, found, verdicts, keep, missing)
+    return Survey(data, jobs, points, origin, store, found, verdicts, keep, missing)
 
 
 def _without_parameters(runs: Iterable[Run], store: Store) -> set[Point]:

@@ -39,7 +39,9 @@ Show: TypeAlias = Callable[[Status], None]
 
 
 @contextmanager
-def shown(console: Console, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> Iterator[Show]:
+def shown(
+    console: Console, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Show]:
     """What to call with each new status; it is shown as the console allows.
 
     Args:
@@ -82,7 +84,9 @@ class _Lines:
         if status.runs_done == self.runs_done and now - self.last < LINE_EVERY:
             return
         self.runs_done, self.last = status.runs_done, now
-        self.console.print(f"sweep {status.part:4.0%}  {_words(status, speed)}", soft_wrap=True, highlight=False)
+        self.console.print(
+            f"sweep {status.part:4.0%}  {_words(status, speed)}", soft_wrap=True, highlight=False
+        )
 
 
 class _Speed:

@@ -32,7 +32,7 @@ class Plan:
         points: all runs of the spec.
         done: of them, the runs that are stored.
         outdated: of the others, those that another revision of the code has trained.
-        groups: in so many the others train.
+        groups: in so many the others train, in so many processes (`jobs`).
         estimate: of what that takes.
     """
 
@@ -40,16 +40,18 @@ class Plan:
     done: int
     outdated: int
     groups: int
+    jobs: int
     estimate: Estimate
 
 
 def plan(spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False) -> Plan:
     """What `run_sweep` would do with the same arguments; raises what it raises before it trains."""
     jobs = _checked(jobs)
-    there = survey(spec, Store(results), keep_parameters)
+    there = survey(spec, Store(results), jobs, keep_parameters)
     return Plan(
-        len(there.points), len(there.points) - len(there.missing), there.found.outdated,
-        len(there.groups(jobs)), estimate(there.missing, *there.size, jobs),
+        points=len(there.points), done=len(there.points) - len(there.missing), outdated=there.found.outdated,
+        groups=len(there.groups()), jobs=jobs,
+        estimate=estimate(there.missing, *there.size, jobs, keep_parameters=keep_parameters),
     )  # fmt: skip
 
 
@@ -75,10 +77,12 @@ def run_sweep(
     jobs = _checked(jobs)
     store = Store(results)
     with store.working() as folder, store.exclusive(spec.name):
-        there = survey(spec, store, keep_parameters)
-        estimate(there.missing, *there.size, jobs)
-        groups, examples = there.groups(jobs), prepared(there.data, spec.dtype)
-        with executor(groups, examples, folder, jobs) as training, Checks(there.verdicts, there.data) as checks:
+        there = survey(spec, store, jobs, keep_parameters)
+        groups, examples = there.groups(), prepared(there.data, spec.dtype)
+        with (
+            executor(groups, examples, folder, jobs) as training,
+            Checks(there.verdicts, there.data) as checks,
+        ):
             _Sweep(there, groups, checks, progress).run(training)
         verifications = [
             verdict for a in there.verdicts.architectures for verdict in store.verifications(there.origin, a)

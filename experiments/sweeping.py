@@ -3,7 +3,8 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from typer import Argument, Option
 
 from experiments.exits import exit_codes
+from experiments.machine import in_words
 from experiments.progress import shown
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
@@ -62,20 +64,23 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         keep_parameters: Annotated[
             bool, Option("--keep-parameters", help="Store final parameters: runs can be made longer.")
         ] = False,
-        dry_run: Annotated[bool, Option("--dry-run", help="Say what there is to do, and do nothing.")] = False,
+        dry_run: Annotated[
+            bool, Option("--dry-run", help="Say what there is to do, and do nothing.")
+        ] = False,
         quiet: Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")] = False,
     ) -> None:
         options = {
             "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
-            "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed, "schemes": scheme,
-            "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
+            "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
+            "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
         }  # fmt: skip
-        warnings.showwarning = _say
-        spec = make_spec(_fields(what, {key: value for key, value in options.items() if value is not None}))
-        if dry_run:
-            print(_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
-        else:
-            action(spec, How(results, jobs, keep_parameters, quiet))
+        given = {field: value for field, value in options.items() if value is not None}
+        with _warnings_in_a_line():
+            spec = make_spec(_fields(what, given))
+            if dry_run:
+                print(_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
+            else:
+                action(spec, How(results, jobs, keep_parameters, quiet))
 
     command.__name__, command.__doc__ = action.__name__, action.__doc__
     return command
@@ -92,8 +97,14 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     return options | {"name": what}
 
 
-def _say(message: Warning | str, *where: object) -> None:
-    print(f"Warning: {message}", file=sys.stderr)
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *where: f"Warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _in_words(plan: Plan) -> str:
@@ -101,10 +112,10 @@ def _in_words(plan: Plan) -> str:
     outdated = f", {plan.outdated} trained by another revision of the code" if plan.outdated else ""
     return (
         f"runs     {plan.points}, of which {plan.done} done{outdated}\n"
-        f"groups   {plan.groups}\n"
-        f"time     about {estimate.seconds:.0f} s\n"
-        f"memory   about {estimate.memory / 2**20:.0f} MiB\n"
-        f"disk     about {estimate.disk / 2**20:.1f} MiB"
+        f"groups   {plan.groups}, in {plan.jobs} processes\n"
+        f"time     about {estimate.seconds:.2g} s\n"
+        f"memory   about {in_words(estimate.memory)}\n"
+        f"disk     about {in_words(estimate.disk)}"
     )
 
 

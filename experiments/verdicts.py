@@ -56,7 +56,9 @@ class Checks:
 
     def __enter__(self) -> Self:
         for architecture, schemes in self.verdicts.lacking["start"].items():
-            self._begin("start", architecture, initial_networks(architecture, schemes, len(self.data.X_train)))
+            self._begin(
+                "start", architecture, initial_networks(architecture, schemes, len(self.data.X_train))
+            )
         return self
 
     def __exit__(self, *raised: object) -> None:

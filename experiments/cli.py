@@ -26,6 +26,7 @@ from typer import Argument, Option
 from experiments import sweeping
 from experiments.exits import failed
 from experiments.spec import Spec
+from experiments.usage import Verbs
 from sandbox.verifier.progress import shown
 from sandbox.verifier.terms import TERMS
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sandbox.verifier.report import Report
 
 app = typer.Typer(
+    cls=Verbs,
     help="Check hand-written gradients of neural networks against automatic differentiation, and sweep "
     "learning rate, depth and initialisation with them.\n\n"
     "Start with: autodiff-sandbox run",

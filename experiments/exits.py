@@ -9,6 +9,7 @@ from typer import Exit
 from experiments.data import DataError
 from experiments.executors import WorkerError
 from experiments.files import GOES_ON, StoreError
+from experiments.sentences import escaped
 from experiments.spec import SpecError
 from experiments.verification import GradientError
 
@@ -26,14 +27,15 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except (SpecError, DataError, StoreError, WorkerError) as error:
-        raise failed(2, error) from None
+        raise failed(2, escaped(str(error))) from None
     except GradientError as error:
         raise failed(1, error) from None
     except BrokenPipeError:
         raise  # nobody reads the output any more
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise failed(2, f"{where}{error.strerror or error}; mend that, then {GOES_ON}.") from None
+        why = escaped(f"{where}{error.strerror or error}")
+        raise failed(2, f"{why}; mend that, then {GOES_ON}.") from None
     except MemoryError as error:
         why = str(error) or "there is too little"
         raise failed(2, f"memory: {why}; give fewer --jobs or a smaller spec, then {GOES_ON}.") from None

@@ -67,7 +67,7 @@ def estimate(
 
     Args:
         n_0: number of features. m: of training examples.
-        workers: processes that train.
+        workers: processes that train, at most one for each point.
     """
     alike = Counter(dataclasses.replace(point, learning_rate=0.0, seed=0, scheme="he") for point in points)
     if not alike:
@@ -81,6 +81,7 @@ def estimate(
     training = sum(count * work(point, n_0, m) for point, count in alike.items())
     checks = sum(2 * _seconds_of_check(architecture, n_0, m) for architecture in architectures)
     steps = max(point.steps for point in alike)
+    workers = min(workers, alike.total())
     whole = _Work(alike.total(), steps, largest, n_0, m, workers, keep_parameters)
     seconds = max(checks, (training + checks) / workers)
     return Estimate(whole.count, seconds, sum(need.size for need in _needs(whole)), _disk(whole))
@@ -96,7 +97,7 @@ def check_resources(
     """
     largest = Architecture(max(spec.depths), max(spec.widths), spec.activations[0], spec.costs[0], spec.dtype)
     longest = max(AXES, key=lambda field: len(getattr(spec, field)))
-    whole = _Work(spec.count, spec.steps, largest, n_0, m, workers, keep_parameters)
+    whole = _Work(spec.count, spec.steps, largest, n_0, m, min(workers, spec.count), keep_parameters)
     needs, available = _needs(whole, longest), available_memory()
     if (total := sum(need.size for need in needs)) > available:
         most = max(needs, key=lambda need: need.size)

@@ -19,6 +19,11 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+def escaped(text: str) -> str:
+    """The text, on one line, with the characters that cannot be seen as Python writes them."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def nearest(name: object, names: Iterable[str]) -> str:
     """ " (did you mean 'depths'?)" for the name of these that looks most like it, "" where none does."""
     found = difflib.get_close_matches(str(name)[:40], names, n=1)

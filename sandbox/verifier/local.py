@@ -1,16 +1,17 @@
 """The local check: one function at the inputs that it really received, against its equation."""
 
 import hashlib
+import math
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from sandbox.noise import K, Measured, Noise, arithmetic, half_unit, is_narrow, measure
-from sandbox.typing import Array, Function, Inputs, Value
+from sandbox.typing import Array, Dtype, Function, Inputs, Value
 from sandbox.verifier.compare import Explanation, agrees, compare, threshold, wrong_by
 from sandbox.verifier.diagnose import pattern
 from sandbox.verifier.equation import Equation, broadcast, dtype_of
@@ -19,6 +20,7 @@ from sandbox.verifier.oracle import who_is_wrong
 from sandbox.verifier.rows import Cause, Fault, Matter, OutputRow, Scope, Verdict
 
 _KEPT = 64 << 20  # bytes of answers
+_TOGETHER = 1 << 23  # bytes of the samples of what is measured as one stack
 _MET = 1 << 12  # answers without their outputs
 
 
@@ -50,12 +52,20 @@ class _Answers:
                 return self.met[key]
         return self.get(key, make)
 
+    def __contains__(self, key: Value) -> bool:
+        with self.lock:
+            return key in self.kept
+
     def get(self, key: Value, make: Callable[[], Noise]) -> Noise:
         with self.lock:
             if key in self.kept:
                 self.kept.move_to_end(key)
                 return self.kept[key]
         noise = make()
+        self.keep(key, noise)
+        return noise
+
+    def keep(self, key: Value, noise: Noise) -> None:
         with self.lock:
             self.bytes += 0 if key in self.kept else _size(noise)
             self.kept[key], self.met[key] = noise, replace(noise, outputs=())
@@ -63,7 +73,6 @@ class _Answers:
                 self.met.popitem(last=False)
             while len(self.kept) > 1 and self.bytes > _KEPT:
                 self.bytes -= _size(self.kept.popitem(last=False)[1])
-        return noise
 
 
 _answers = _Answers()
@@ -76,6 +85,37 @@ def measured(equation: Equation, inputs: Inputs) -> Noise:
     the last few answers are kept.
     """
     return _evaluated(equation, inputs, K)
+
+
+def measure_together(asked: Iterable[tuple[Equation, Inputs]]) -> None:
+    """The answers to several questions of the network's layers, for `measured` to find: those of one function
+    at inputs of the same shapes are evaluated as a stack, in which there is less to do for each."""
+    alike: defaultdict[Value, dict[Value, list[Array]]] = defaultdict(dict)
+    for equation, inputs in asked:
+        key, _ = _question(equation, inputs, K)
+        reference, dtype, _, given = key
+        if equation.axes and key not in _answers:
+            shapes = tuple(shape for shape, *_ in given)
+            alike[reference, dtype, shapes][key] = broadcast(equation, inputs)
+    for (reference, dtype, shapes), of_one in alike.items():
+        count = max(_TOGETHER // (8 * (K + 1) * max(sum(map(math.prod, shapes)), 1)), 1)
+        each = list(of_one.items())
+        for first in range(0, len(each), count):
+            _measure_stack(reference, np.dtype(dtype), dict(each[first : first + count]))
+
+
+def _measure_stack(reference: Function, dtype: Dtype, asked: Mapping[Value, list[Array]]) -> None:
+    """Where a number overflows or is near a kink, it is not told for which of them: then each is measured by
+    itself when it is asked for."""
+    if len(asked) < 2:
+        return
+    stacked = (np.stack(arrays) for arrays in zip(*asked.values(), strict=True))
+    noise = measure(reference, *stacked, dtype=arithmetic(dtype))
+    if noise.kinks or any(output.overflow for output in noise.outputs):
+        return
+    for i, key in enumerate(asked):
+        outputs = (Measured(of.reference[i], of.sigma[i], of.overflow) for of in noise.outputs)
+        _answers.keep(key, replace(noise, outputs=tuple(outputs)))
 
 
 def references(equation: Equation, inputs: Inputs) -> tuple[Array, ...]:

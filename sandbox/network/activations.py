@@ -2,23 +2,43 @@
 
 Another activation is an entry here, and its g once more in `mirror`. The functions trust their
 arguments, float arrays of one shape; dA and dZ are gradients of the summed loss.
+
+Some also compute in place, for the step in preallocated memory (`workspace`): A takes the place of Z, and
+dZ that of A.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from sandbox.typing import Array
+from sandbox.typing import Array, Dtype
+
+
+class InPlace(Protocol):
+    """An activation that allocates nothing when it is called, for arrays of one shape, (networks, ...)."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Dtype) -> None: ...
+
+    def forward(self, Z: Array) -> None:
+        """A = g(Z), in the place of Z."""
+
+    def backward(self, dA: Array, A: Array) -> None:
+        """dZ = dA * g'(Z), in the place of A."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """forward(Z) -> A, and Z as the activation cache; backward(dA, Z) -> dZ."""
+    """forward(Z) -> A, and Z as the activation cache; backward(dA, Z) -> dZ.
+
+    `in_place`: the same in preallocated memory; None: networks of it train with the plain passes.
+    """
 
     name: str
     forward: Callable[[Array], tuple[Array, Array]]
     backward: Callable[[Array, Array], Array]
+    in_place: type[InPlace] | None = None
 
 
 def relu(Z: Array) -> tuple[Array, Array]:
@@ -29,6 +49,26 @@ def relu(Z: Array) -> tuple[Array, Array]:
 def relu_backward(dA: Array, Z: Array) -> Array:
     """dZ = dA where Z > 0, else 0: of the subgradients at Z = 0, all of [0, 1], the convention is 0."""
     return np.where(Z > 0, dA, 0)
+
+
+class ReLUInPlace:
+    """A = max(0, Z), then dZ = dA where A > 0, which is where Z > 0, else 0.
+
+    NumPy's maximum of two arrays is several times faster than that with a number; and the mask in floats is
+    faster than choosing by a mask.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Dtype) -> None:
+        self._zeros = np.zeros(shape[1:], dtype)
+        self._positive = np.empty(shape, bool)
+
+    def forward(self, Z: Array) -> None:
+        np.maximum(Z, self._zeros, out=Z)
+
+    def backward(self, dA: Array, A: Array) -> None:
+        np.greater(A, 0, out=self._positive)
+        np.copyto(A, self._positive)
+        np.multiply(dA, A, out=A)
 
 
 # Underflow of e^-|Z| to 0 is the correctly rounded answer, even under np.errstate(all="raise").
@@ -77,12 +117,23 @@ def identity_backward(dA: Array, Z: Array) -> Array:
     return dA
 
 
+class IdentityInPlace:
+    """A = Z, then dZ = dA."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Dtype) -> None: ...
+
+    def forward(self, Z: Array) -> None: ...
+
+    def backward(self, dA: Array, A: Array) -> None:
+        np.copyto(A, dA)
+
+
 ACTIVATIONS = {
     activation.name: activation
     for activation in (
-        Activation("relu", relu, relu_backward),
+        Activation("relu", relu, relu_backward, ReLUInPlace),
         Activation("sigmoid", sigmoid, sigmoid_backward),
         Activation("tanh", tanh, tanh_backward),
-        Activation("identity", identity, identity_backward),
+        Activation("identity", identity, identity_backward, IdentityInPlace),
     )
 }

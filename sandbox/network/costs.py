@@ -2,16 +2,36 @@
 
 Another cost is an entry here, and its J once more in `mirror`. The functions trust their arguments, AL
 (or Z[L]) and Y of shape (..., 1, m).
+
+Some also compute in place, for the step in preallocated memory (`workspace`), where Y holds labels 0 and 1.
+With the signs s = 1 - 2 Y and t = s Z, positive where an example is on the wrong side, both labels have one
+formula: a_i - y_i = s_i sigmoid(t_i), with the digits that a subtraction would lose.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sandbox.network.activations import ACTIVATIONS, sigmoid_and_complement
+from sandbox.network.memory import aligned
 from sandbox.typing import Array
+
+
+class InPlace(Protocol):
+    """A cost of labels that allocates little when it is called, for stacks (networks, blocks, 1, size).
+
+    signs: s, (blocks, 1, size), where those after the first m are 0, which count nothing.
+    """
+
+    def __init__(self, signs: Array, m: int, networks: int) -> None: ...
+
+    def forward(self, ZL: Array) -> Array:
+        """J of each network, of AL = sigmoid(ZL); shape (networks,)."""
+
+    def backward(self, ZL: Array) -> None:
+        """dZ[L] of the ZL that `forward` had, in its place."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +42,8 @@ class Cost:
         through_sigmoid: (AL, Y, ZL) -> dZ[L] in one exact step, for a cost whose dAL is infinite where the
             sigmoid saturates; None: dAL * g'(Z[L]).
         from_logits: (ZL, Y) -> J of AL = sigmoid(ZL), for a cost that loses digits there; None: by AL.
+        in_place: the cost and its dZ[L] in preallocated memory; None: networks of it train with the plain
+            passes.
     """
 
     name: str
@@ -29,6 +51,23 @@ class Cost:
     backward: Callable[[Array, Array], Array]
     through_sigmoid: Callable[[Array, Array, Array], Array] | None = None
     from_logits: Callable[[Array, Array], Any] | None = None
+    in_place: type[InPlace] | None = None
+
+
+class _OfLabels:
+    """What the costs in place share: the signs s, and arrays for t = s Z and what is made of it."""
+
+    def __init__(self, signs: Array, m: int, networks: int) -> None:
+        self._m = m
+        self._t, self._E, self._S, self._scratch, self._signs, self._ones = (
+            aligned((networks, *signs.shape), signs.dtype) for _ in range(6)
+        )
+        self._signs[:], self._ones[:] = signs, 1
+
+    def _summed(self, losses: Array) -> Array:
+        """Over the examples of each network."""
+        each = losses.reshape(len(losses), -1)[:, : self._m]
+        return np.asarray(np.add.reduce(each, axis=-1))
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -71,6 +110,33 @@ def cross_entropy_from_logits(ZL: Array, Y: Array) -> Any:
     return loss.sum(axis=(-2, -1)) / ZL.shape[-1]
 
 
+class CrossEntropyInPlace(_OfLabels):
+    """J = (1/m) sum_i log(1 + e^t_i), then dZ[L] = AL - Y = s S with S = sigmoid(t) = E / (1 + E), E = e^t.
+
+    E stops short of overflow, where log(1 + e^t) = t and S = 1.
+    """
+
+    def __init__(self, signs: Array, m: int, networks: int) -> None:
+        super().__init__(signs, m, networks)
+        self._bounded, self._bound = (aligned(self._t.shape, self._t.dtype) for _ in range(2))
+        self._bound[:] = 0.9 * np.log(np.finfo(self._t.dtype).max)
+
+    def forward(self, ZL: Array) -> Array:
+        np.multiply(ZL, self._signs, out=self._t)
+        np.minimum(self._t, self._bound, out=self._bounded)
+        np.exp(self._bounded, out=self._E)
+        losses, beyond = self._scratch, self._t
+        np.log1p(self._E, out=losses)
+        np.subtract(self._t, self._bounded, out=beyond)
+        np.add(losses, beyond, out=losses)
+        return self._summed(losses) / self._m
+
+    def backward(self, ZL: Array) -> None:
+        np.add(self._E, self._ones, out=self._scratch)
+        np.divide(self._E, self._scratch, out=self._S)
+        np.multiply(self._signs, self._S, out=ZL)
+
+
 def mean_squared_error(AL: Array, Y: Array) -> Any:
     """J = (1/2m) sum_i (a_i - y_i)^2."""
     return ((AL - Y) ** 2).sum(axis=(-2, -1)) / (2 * AL.shape[-1])
@@ -81,11 +147,34 @@ def mean_squared_error_backward(AL: Array, Y: Array) -> Array:
     return AL - Y
 
 
+class MeanSquaredErrorInPlace(_OfLabels):
+    """J = (1/2m) sum_i S_i^2 with S = sigmoid(t), then dZ[L] = s S^2 sigmoid(-t)."""
+
+    def forward(self, ZL: Array) -> Array:
+        np.multiply(ZL, self._signs, out=self._t)
+        self._sigmoid_of_minus(np.negative(self._t, out=self._scratch), self._S)
+        np.multiply(self._S, self._S, out=self._S)
+        return self._summed(self._S) / (2 * self._m)
+
+    def backward(self, ZL: Array) -> None:
+        complement = self._scratch
+        self._sigmoid_of_minus(self._t, complement)
+        np.multiply(self._S, complement, out=self._S)
+        np.multiply(self._signs, self._S, out=ZL)
+
+    def _sigmoid_of_minus(self, t: Array, out: Array) -> None:
+        """1 / (1 + e^t), where overflow of e^t to infinity gives the right 0."""
+        np.exp(t, out=self._E)
+        np.add(self._E, self._ones, out=self._E)
+        np.divide(self._ones, self._E, out=out)
+
+
 COSTS = {
     cost.name: cost
     for cost in (
         Cost("cross_entropy", cross_entropy, cross_entropy_backward,
-             cross_entropy_through_sigmoid, cross_entropy_from_logits),
-        Cost("mean_squared_error", mean_squared_error, mean_squared_error_backward),
+             cross_entropy_through_sigmoid, cross_entropy_from_logits, CrossEntropyInPlace),
+        Cost("mean_squared_error", mean_squared_error, mean_squared_error_backward,
+             in_place=MeanSquaredErrorInPlace),
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Figures of a sweep, drawn from its combined results file."""
+"""Figures of a sweep, drawn from its results."""
 
 import json
 import warnings
@@ -8,9 +8,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import h5py
 import matplotlib as mpl
 import numpy as np
+import xarray
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
@@ -19,7 +19,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from experiments.store import LAYOUT, OUTPUTS, StoreError
+from experiments.dataset import load
+from experiments.files import explained, replaced
+from experiments.verification import OUTPUTS
 from sandbox.typing import Array
 
 # Okabe and Ito's palette, told apart with every kind of colour vision; a marker and a line style besides.
@@ -35,67 +37,102 @@ STYLE: dict[Any, Any] = {
 FORMATS: dict[str, Any] = {  # and their metadata, without a date: equal results give equal files
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None,
 }  # fmt: skip
+AXES = ["scheme", "depth", "learning_rate", "seed"]
+BESIDES = ["width", "activation", "cost", "dtype"]
 DEPTH = "depth (layers with parameters)"
 LAYER = "layer (1 is next to the input)"
 
 
 @dataclass(frozen=True)
 class Results:
-    """The combined file, one width of it: arrays as in `experiments.store.LAYOUT`, less the width axis."""
+    """The runs that differ in scheme, depth, learning rate and seed alone, as a grid: in rising order, NaN
+    where there is no run.
 
+    values: by name, (scheme, depth, learning_rate, seed) and, of some, step or layer.
+    sigma_error: (depth, layer, output), the largest of all verdicts.
+    """
+
+    title: str
+    suffix: str
+    unit: str
     schemes: list[str]
     depths: Array
     learning_rates: Array
-    width: int
-    data: str
     values: dict[str, Array]
+    sigma_error: Array
 
 
-def draw_figures(results_file: Path, out_folder: Path) -> list[Path]:
-    """Draw each figure for each width as PDF, SVG and PNG; return the files.
+def draw_figures(name: str, results: Path, out: Path | None = None) -> list[Path]:
+    """Draw each figure of the results under a name as PDF, SVG and PNG; return the files.
+
+    There is a set of them for each width, activation, cost and dtype.
+
+    Args:
+        results: the folder.
+        out: where the figures go, figures/ in it by default.
 
     Raises:
-        StoreError: the file is missing or not a combined results file; the folder cannot be made.
+        StoreError: the results are missing or damaged; the figures cannot be written.
     """
-    every_width = _load(results_file)
-    try:
-        out_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"out: cannot make the folder {out_folder} ({error.strerror}).") from None
+    parts = _load(name, results)
+    folder = out or results / "figures"
+    with explained("make the folder", folder, "out"):
+        folder.mkdir(parents=True, exist_ok=True)
     files = []
     with mpl.rc_context(STYLE):
-        for results in every_width:
-            suffix = f"-width{results.width}" if len(every_width) > 1 else ""
-            for name, draw in FIGURES.items():
-                figure = draw(results)
-                for extension, metadata in FORMATS.items():
-                    path = out_folder / f"{results_file.stem}-{name}{suffix}.{extension}"
-                    figure.savefig(path, dpi=150, metadata=metadata)
-                    files.append(path)
+        for part, (figure_name, draw) in product(parts, FIGURES.items()):
+            figure = draw(part)
+            figure.draw_without_rendering()  # lays out once, not once a format
+            figure.set_layout_engine("none")
+            for extension, metadata in FORMATS.items():
+                path = folder / f"{name}-{figure_name}{part.suffix}.{extension}"
+                with explained("write", path, "out"), replaced(path) as file:
+                    figure.savefig(file, format=extension, dpi=150, metadata=metadata)
+                files.append(path)
     return files
 
 
-def _load(path: Path) -> list[Results]:
-    try:
-        with h5py.File(path, "r") as file:
-            schemes = [str(s) for s in file["scheme"].asstr()[()]]
-            values = {key: file[key][()] for key in LAYOUT}
-            data = json.loads(file.attrs["spec"])["data"]
-            depths, rates, widths = (file[key][()] for key in ("depth", "learning_rate", "width"))
-    except (OSError, KeyError):
-        raise StoreError(
-            f"results file: {path} is not the combined file of a sweep; give <folder>/<name>.h5."
-        ) from None
-    # in rising order, whatever order the spec has
-    rising = {"depth": np.argsort(depths), "learning_rate": np.argsort(rates)}
-    for key, (dims, _, _) in LAYOUT.items():
-        for dim in rising.keys() & dims:
-            values[key] = np.take(values[key], rising[dim], axis=dims.index(dim))
-    every_width = [{key: value[:, :, i] for key, value in values.items()} for i in range(len(widths))]
-    return [
-        Results(schemes, np.sort(depths), np.sort(rates), int(width), Path(data).name, of_width)
-        for width, of_width in zip(widths, every_width, strict=True)
-    ]
+def _load(name: str, results: Path) -> list[Results]:
+    """The grids of the results, and their titles and suffixes."""
+    runs = load(name, results).assign(load(name, results, "layers").data_vars)
+    verdicts = load(name, results, "verification")
+    data = Path(json.loads(runs.attrs["spec"])["data"]).name
+    every = {each: np.unique(runs[each]) for each in BESIDES}
+    parts = []
+    for values in product(*every.values()):
+        of = dict(zip(BESIDES, values, strict=True))
+        chosen = {each: value for each, value in of.items() if each == "width" or len(every[each]) > 1}
+        title = ", ".join([data, *(f"{each} {value}" for each, value in chosen.items())])
+        several = [each for each in chosen if len(every[each]) > 1]
+        suffix = "".join(f"-width{of[each]}" if each == "width" else f"-{of[each]}" for each in several)
+        alike = _where(runs, of)
+        if alike.sizes["run"]:
+            unit = "nat per example" if of["cost"] == "cross_entropy" else "per example"
+            parts.append(_grid(alike, _where(verdicts, of), title, suffix, unit))
+    return parts
+
+
+def _where(dataset: xarray.Dataset, of: dict[str, Any]) -> xarray.Dataset:
+    """Its runs, or verdicts, with these values."""
+    [dimension] = dataset["depth"].dims
+    chosen = np.all([dataset[each] == value for each, value in of.items()], axis=0)
+    return dataset.isel({dimension: np.flatnonzero(chosen)})
+
+
+def _grid(runs: xarray.Dataset, verdicts: xarray.Dataset, title: str, suffix: str, unit: str) -> Results:
+    table = runs.drop_vars([each for each in runs.coords if each not in (*AXES, "step", "layer")])
+    grid = table.set_index(run=AXES).unstack("run").transpose(*AXES, ...)
+    sigma_error = verdicts["sigma_error"].groupby("depth").max().reindex(depth=grid["depth"])
+    return Results(
+        title,
+        suffix,
+        unit,
+        grid["scheme"].values.tolist(),
+        grid["depth"].values,
+        grid["learning_rate"].values,
+        {str(each): grid[each].values for each in grid.data_vars},
+        sigma_error.transpose("depth", "layer", "output").values,
+    )
 
 
 def _figure(
@@ -103,7 +140,7 @@ def _figure(
 ) -> tuple[Figure, Any]:
     figure = Figure(figsize=(panel[0] * columns + 1.2, panel[1] * rows + 0.8), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}\n{results.data}, hidden width {results.width}", fontsize=10)
+    figure.suptitle(f"{title}\n{results.title}", fontsize=10)
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
 
 
@@ -149,7 +186,7 @@ def _final_cost(results: Results) -> Figure:
         ax.set_yticks(np.arange(depths) + 0.5, [str(depth) for depth in results.depths])
         ax.set(title=f"initialisation: {scheme}", xlabel="learning rate (per step)")
     axes[0, 0].set_ylabel(DEPTH)
-    figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label="final cost (nat per example)")
+    figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, label=f"final cost ({results.unit})")
     if diverged.any():
         cross = Line2D([], [], color="black", marker="x", linestyle="", label="diverged (at least one seed)")
         grey = Patch(facecolor="0.85", label="no run finished")
@@ -159,7 +196,7 @@ def _final_cost(results: Results) -> Figure:
 
 def _cost_curves(results: Results) -> Figure:
     """Cost against step; a row for each scheme, a column for each depth, a line for each learning rate."""
-    cost = _median(results.values["cost"], axis=3)
+    cost = _median(results.values["cost_curve"], axis=3)
     depths, rates = _chosen(len(results.depths)), _chosen(len(results.learning_rates))
     title = "Cost during training (median over the seeds that have not diverged)"
     figure, axes = _figure(results, title, len(results.schemes), len(depths), (2.1, 1.9))
@@ -173,18 +210,16 @@ def _cost_curves(results: Results) -> Figure:
         ax.set(title=f"{scheme}, depth {results.depths[depth]}", yscale="log")
         ax.grid(alpha=0.3)
     x, lines = "step (gradient steps)", "learning rate (per step)"
-    return _labelled(figure, axes, x, "cost (nat per example)", lines)
+    return _labelled(figure, axes, x, f"cost ({results.unit})", lines)
 
 
 def _gradient_error(results: Results) -> Figure:
-    """Largest error in sigma against layer; a column for each gradient, a line for each depth."""
-    error = np.fmax.reduce(results.values["sigma_error"], axis=2)  # the larger of start and end
+    """Largest error in sigma against layer; a panel for each gradient, a line for each depth."""
     title = "Error of the hand-written gradients (larger of before and after training)"
-    figure, axes = _figure(results, title, len(results.schemes), len(OUTPUTS), (2.3, 1.8))
-    for (row, scheme), (column, output) in product(enumerate(results.schemes), enumerate(OUTPUTS)):
-        ax = axes[row, column]
-        _lines_by_depth(ax, results, error[row, :, :, column])
-        ax.set_title(f"{output}, initialisation: {scheme}")
+    figure, axes = _figure(results, title, 1, len(OUTPUTS), (2.3, 2.6))
+    for ax, output, error in zip(axes[0], OUTPUTS, np.moveaxis(results.sigma_error, -1, 0), strict=True):
+        _lines_by_depth(ax, results, error)
+        ax.set_title(output)
         ax.set_ylim(bottom=0)
     return _labelled(figure, axes, LAYER, "largest error (rounding noise sigma)", DEPTH)
 
@@ -197,7 +232,7 @@ def _gradient_norm(results: Results) -> Figure:
     for ax, scheme, values in zip(axes[0], results.schemes, norm, strict=True):
         _lines_by_depth(ax, results, np.where(values > 0, values, np.nan))
         ax.set(title=f"initialisation: {scheme}", yscale="log")
-    return _labelled(figure, axes, LAYER, "Frobenius norm of dW (nat per example)", DEPTH)
+    return _labelled(figure, axes, LAYER, f"Frobenius norm of dW ({results.unit})", DEPTH)
 
 
 def _lines_by_depth(ax: Any, results: Results, values: Array) -> None:

@@ -1,234 +1,361 @@
-"""Results on disk: one file for each finished group, and one combined file made from them.
+"""Runs on disk, found by key: a file for each finished group, shared by all names.
 
-Every file is written under a temporary name, flushed to the disk and renamed into place: whenever the
-program is killed, each file is either whole or absent.
+```
+results/NAME.h5                                   the combined file of a name: see `experiments.dataset`
+results/runs/<data>-<code>/<architecture>/<hash of its bytes>.h5            a finished group
+results/runs/<data>-<code>/<architecture>/verified-<hash of its bytes>.h5   a verdict on gradients
+results/runs/set-aside/                           what was damaged or foreign: moved, never deleted
+results/.work/                                    locks, and unfinished files of living processes
+```
+A file is believed only if its name is the hash of its bytes, its content is plausible, and data, code,
+architecture and points, which are what a key hashes, are those that are asked for.
 """
 
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+import contextlib
+import errno
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 
-from experiments.data import Dataset
-from experiments.provenance import environment
-from experiments.spec import Spec
-from experiments.training import Runs
-from sandbox.typing import Array, Scheme
+from experiments.files import (
+    StoreError,
+    content_name,
+    explained,
+    make_folder,
+    move_aside,
+    read_regular,
+    replaced,
+)
+from experiments.group import Trained
+from experiments.group_file import (
+    ImplausibleError,
+    Stored,
+    joined,
+    pack_group,
+    pack_verification,
+    taken,
+    unpack_group,
+    unpack_verification,
+)
+from experiments.locks import exclusive, working_folder
+from experiments.points import Architecture, Origin, Point
+from experiments.verification import Verification
 
-MOMENTS = ("start", "end")
-OUTPUTS = ("dA_prev", "dW", "db")
-IDENTITY = {"spec": "spec", "data_sha256": "data"}  # what the files of one name share, in words
-RUN = ("scheme", "depth", "width", "learning_rate", "seed")
+__all__ = ["Found", "Run", "Store", "StoreError"]
 
-# dataset: (dimensions, units, meaning)
-LAYOUT: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "cost": ((*RUN, "step"), "nat", "mean cross-entropy per example; NaN from the step of divergence on"),
-    "final_cost": (RUN, "nat", "cost after the last step; NaN for diverged runs"),
-    "train_accuracy": (RUN, "1", "fraction of training examples classified correctly"),
-    "test_accuracy": (RUN, "1", "fraction of test examples classified correctly"),
-    "diverged_at": (RUN, "1", "step at which the run was found diverged, -1 when it was not"),
-    "gradient_norm_start": ((*RUN, "layer"), "nat", "Frobenius norm of dW before the first step"),
-    "gradient_norm_end": ((*RUN, "layer"), "nat", "Frobenius norm of dW after the last step"),
-    "seconds": (RUN[:3], "s", "wall time of training the group's runs together"),
-    "gradients_verified": (RUN[:3], "1", "1 when the gradients passed their check"),
-    "sigma_error": (
-        (*RUN[:3], "moment", "layer", "output"),
-        "1",
-        "largest error of a gradient, local or end to end, in units of its rounding noise sigma",
-    ),
-}
-UNITS = {"learning_rate": "1", "depth": "layers with parameters", "width": "units", "step": "gradient steps"}
-
-Group = tuple[Scheme, int, int]
-
-
-class StoreError(ValueError):
-    """Results that cannot be used, are another sweep's or must not be overwritten."""
+VERDICT = "verified-"
 
 
 @dataclass(frozen=True)
-class GroupResult(Runs):
-    """What one group stores.
+class Run:
+    """Where a run lies: `row` of the group in `file`. `kept`: with its final parameters."""
 
-    sigma_error: (moment, layer, output), NaN where nothing was checked (every run diverged).
-    attributes: when it started and ended (UTC, ISO 8601); a stored group has its provenance too.
+    point: Point
+    file: Path
+    row: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is stored of the points asked for.
+
+    Attributes:
+        runs: the finished ones.
+        shorter: of the others, the longest run of the same content with fewer steps that can be gone on
+            from: with final parameters, or diverged or stalled, which needs none.
+        outdated: how many of the others another revision of the code has trained.
     """
 
-    sigma_error: Array
-    attributes: dict[str, str]
+    runs: dict[Point, Run]
+    shorter: dict[Point, Run]
+    outdated: int
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, RuntimeWarning, stacklevel=2)
 
 
 class Store:
-    """The files of one sweep: `<folder>/<name>.groups/*.h5` and `<folder>/<name>.h5`."""
+    """The results in one folder. Nothing is made before something is written.
 
-    def __init__(self, folder: Path, spec: Spec, data: Dataset) -> None:
-        self.spec = spec
-        self.combined = folder / f"{spec.name}.h5"
-        self.groups = folder / f"{spec.name}.groups"
-        self.provenance = {
-            "spec": spec.canonical(),
-            "dtype": spec.dtype,
-            "data_source": data.source,
-            "data_preprocessing": data.preprocessing,
-            "data_sha256": data.sha256,
-            **environment(),
-        }
+    Args:
+        results: the folder.
+        tell: called with a sentence about each file that is set aside or ignored.
+    """
 
-    def path(self, group: Group) -> Path:
-        scheme, depth, width = group
-        return self.groups / f"{scheme}-depth{depth}-width{width}.h5"
+    def __init__(self, results: Path, tell: Callable[[str], None] = _warn) -> None:
+        self.results = results
+        self.runs = results / "runs"
+        self._work = results / ".work"
+        self._own: Path | None = None
+        self.tell = tell
 
-    def prepare(self, overwrite: bool) -> None:
-        """Make the folders; with `overwrite` remove this name's results, else refuse another sweep's."""
+    # --- processes ------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[Path]:
+        """This process's folder for unfinished files, gone at the end; those of dead processes go now.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        if self._own is not None:
+            yield self._own
+            return
+        with working_folder(self._work) as own:
+            self._own = own
+            try:
+                yield own
+            finally:
+                self._own = None
+
+    @contextlib.contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold the name's results.
+
+        Raises:
+            StoreError: another process is at them.
+        """
+        with exclusive(self._work, name):
+            yield
+
+    # --- groups ---------------------------------------------------------------------------------------
+
+    def read(self, points: Iterable[Point], origin: Origin) -> Found:
+        """Which of these points are finished, and where they lie.
+
+        Raises:
+            StoreError: a folder cannot be read. A file that cannot be believed is set aside and told.
+        """
+        wanted = dict.fromkeys(points)
+        architectures = dict.fromkeys(point.architecture for point in wanted)
+        runs: dict[Point, Run] = {}
+        usable: dict[Point, Run] = {}
+        for architecture in architectures:
+            for run, goes_on in self._runs(origin, architecture):
+                if run.point in wanted:
+                    _put(runs, run)
+                if goes_on:
+                    _put(usable, run)
+        missing = [point for point in wanted if point not in runs]
+        return Found(
+            {point: runs[point] for point in wanted if point in runs},
+            _longest_shorter(missing, usable),
+            self._outdated(missing, origin),
+        )
+
+    def write(
+        self, points: Sequence[Point], trained: Trained, origin: Origin,
+        environment: Mapping[str, str], times: tuple[str, str],
+    ) -> Path:  # fmt: skip
+        """Store a finished group; return its file.
+
+        Args:
+            points: of one architecture and one number of steps.
+            environment: the software and the machine that trained them.
+            times: when that started and ended, UTC, ISO 8601.
+
+        Raises:
+            StoreError: it cannot be written, and nothing of it is left; or it is no such group.
+        """
+        about = {**environment, "started": times[0], "ended": times[1]}
+        folder = self._folder(origin, points[0].architecture)
+        with _in_memory(folder):
+            content = pack_group(Stored(tuple(points), origin, trained, about))
+        return self._write(folder, "", content)
+
+    def rows(self, runs: Sequence[Run]) -> Iterator[tuple[list[int], list[int], Stored]]:
+        """File by file: which of `runs` it holds, in which rows, and the whole group.
+
+        Raises:
+            StoreError: one of the files has gone or was changed since it was found.
+        """
+        files: defaultdict[Path, list[int]] = defaultdict(list)
+        for i, run in enumerate(runs):
+            files[run.file].append(i)
+        for file, positions in files.items():
+            stored = _stored(file)
+            yield positions, [runs[i].row for i in positions], stored
+
+    def trained(self, runs: Sequence[Run]) -> Trained:
+        """These runs, of one architecture and one number of steps, in this order. Raises as `rows`."""
+        parts, order = [], []
+        for positions, rows, stored in self.rows(runs):
+            parts.append(taken(stored.trained, rows))
+            order.extend(positions)
+        return taken(joined(parts), np.argsort(order).tolist())
+
+    def _runs(self, origin: Origin, architecture: Architecture) -> Iterator[tuple[Run, bool]]:
+        """The finished runs, and whether they can be gone on from."""
+        folder = self._folder(origin, architecture)
+        for file, content in self._believed(folder):
+            try:
+                stored = unpack_group(content)
+                _check_place(folder, stored.origin, stored.points[0].architecture, origin, architecture)
+            except ImplausibleError as error:
+                self.set_aside(file, str(error))
+                continue
+            kept = set(stored.trained.kept.tolist())
+            ended = (stored.trained.diverged_at >= 0) | (stored.trained.stalled_at >= 0)
+            for row, point in enumerate(stored.points):
+                yield Run(point, file, row, row in kept), row in kept or bool(ended[row])
+
+    def _outdated(self, points: Sequence[Point], origin: Origin) -> int:
+        """How many of these points have been trained by other code on the same data."""
+        if not points or not self.runs.is_dir():
+            return 0
+        own = self._folder(origin, points[0].architecture).parent
+        found: set[Point] = set()
+        for folder in self.runs.glob(f"{origin.data[:8]}-*"):
+            for architecture in {point.architecture for point in points} if folder != own else ():
+                for file in (folder / label(architecture)).glob("*.h5"):
+                    with contextlib.suppress(ImplausibleError, OSError):
+                        found.update(unpack_group(read_regular(file)).points)
+        return len(found.intersection(points))
+
+    # --- verdicts -------------------------------------------------------------------------------------
+
+    def verifications(self, origin: Origin, architecture: Architecture) -> list[Verification]:
+        """The verdicts on this architecture's gradients, on this data and code. Raises as `read`."""
+        folder, verdicts = self._folder(origin, architecture), []
+        for file, content in self._believed(folder, VERDICT):
+            try:
+                verdict, of = unpack_verification(content)
+                _check_place(folder, of, verdict.architecture, origin, architecture)
+            except ImplausibleError as error:
+                self.set_aside(file, str(error))
+            else:
+                verdicts.append(verdict)
+        return verdicts
+
+    def write_verification(self, verdict: Verification, origin: Origin) -> Path:
+        """Store a verdict; return its file. Raises as `write`."""
+        folder = self._folder(origin, verdict.architecture)
+        with _in_memory(folder):
+            content = pack_verification(verdict, origin)
+        return self._write(folder, VERDICT, content)
+
+    # --- files ----------------------------------------------------------------------------------------
+
+    def _folder(self, origin: Origin, architecture: Architecture) -> Path:
+        return self.runs / f"{origin.data[:8]}-{origin.code[:8]}" / label(architecture)
+
+    def _write(self, folder: Path, prefix: str, content: bytes) -> Path:
+        file = folder / f"{prefix}{content_name(content)}.h5"
+        self.replace(file, content)
+        return file
+
+    def replace(self, file: Path, *content: bytes | memoryview) -> None:
+        """Put a file of this content in place, whole, or leave what is there. Raises StoreError."""
+        make_folder(file.parent)
+        with self.working() as own, explained("write", file), replaced(file, own) as unfinished:
+            for part in content:
+                unfinished.write(part)
+
+    def _believed(self, folder: Path, prefix: str = "") -> Iterator[tuple[Path, bytes]]:
+        """The files of this kind whose name is the hash of their bytes, and these; others are set aside."""
+        with explained("read", folder):
+            try:
+                files = sorted(file for file in folder.iterdir() if file.suffix == ".h5")
+            except FileNotFoundError:
+                return
+        for file in files:
+            if file.name.startswith(VERDICT) != bool(prefix):
+                continue
+            content = self._content(file)
+            if content is None:
+                continue
+            if file.name == f"{prefix}{content_name(content)}.h5":
+                yield file, content
+            else:
+                self.set_aside(file, "its bytes are not those that were written under this name")
+
+    def _content(self, file: Path) -> bytes | None:
+        """The file's bytes; None when it has gone, or cannot be read and is set aside."""
         try:
-            self.groups.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"results: cannot make {self.groups} ({error.strerror}); choose --results."
-            ) from None
-        if overwrite:
-            for path in self._files():
-                path.unlink(missing_ok=True)
-        self._refuse_others({path: _load(path)[0] for path in self._files()})
-
-    def read(self, group: Group) -> GroupResult | None:
-        """The stored result of a group, None when it has not finished; another sweep's is refused."""
-        path = self.path(group)
-        if not path.exists():
+            return read_regular(file)
+        except FileNotFoundError:
             return None
-        attributes, arrays = _load(path, [f.name for f in fields(GroupResult) if f.name != "attributes"])
-        self._refuse_others({path: attributes})
-        return GroupResult(**arrays, attributes=attributes)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # not the file's fault
+                with explained("read", file):
+                    raise
+            self.set_aside(file, f"it cannot be read ({error.strerror})")
+        except MemoryError:
+            with explained("read", file):
+                raise
+        return None
 
-    def write(self, group: Group, result: GroupResult) -> None:
-        """Store a finished group; one that another sweep has stored meanwhile is refused and stays."""
-
-        def fill(file: h5py.File) -> None:
-            for key, value in vars(result).items():
-                if key != "attributes":
-                    file[key] = value
-            file.attrs.update(result.attributes | self.provenance)
-
-        self.read(group)  # refuses another sweep's
-        write_atomically(self.path(group), fill)
-
-    def combine(self) -> Path:
-        """Write the combined file from all groups, unless one is another sweep's; return its path."""
-        self._refuse_others({path: _load(path)[0] for path in self._files()})
-        results = {}
-        for group in self.spec.groups:
-            result = self.read(group)
-            if result is None:
-                raise StoreError(
-                    f"results: {self.path(group)} has gone, expected every group to stay until the end; "
-                    "run the same command again."
-                )
-            results[group] = result
-        history = [result.attributes for result in results.values()]
-
-        def fill(file: h5py.File) -> None:
-            _fill_layout(file, self.spec, results)
-            for key in self.provenance:  # groups of a resumed sweep may differ: say so
-                found = {attributes.get(key, "unknown") for attributes in history}
-                file.attrs[key] = "; ".join(sorted(found))
-            file.attrs["started"] = min(attributes["started"] for attributes in history)
-            file.attrs["ended"] = max(attributes["ended"] for attributes in history)
-
-        write_atomically(self.combined, fill)
-        return self.combined
-
-    def _files(self) -> list[Path]:
-        return [path for path in (self.combined, *sorted(self.groups.glob("*.h5"))) if path.exists()]
-
-    def _refuse_others(self, stored: Mapping[Path, Mapping[str, str]]) -> None:
-        """Refuse to go on when the attributes of any of these files are another sweep's."""
-        others = []
-        for path, attributes in stored.items():
-            what = [word for key, word in IDENTITY.items() if attributes.get(key) != self.provenance[key]]
-            if what:
-                others.append(f"{path.name} (other {' and '.join(what)})")
-        if others:
-            more = f" and {len(others) - 4} more" if len(others) > 4 else ""
-            raise StoreError(
-                f"name: {self.spec.name!r} holds results of another sweep: {', '.join(others[:4])}{more}; "
-                "expected only this one's. Choose another --name, or --overwrite to replace them."
-            )
+    def set_aside(self, path: Path, why: str) -> None:
+        """Move away what cannot be used, and tell; where that is not permitted it is ignored."""
+        try:
+            place = move_aside(path, self.runs / "set-aside")
+        except FileNotFoundError:
+            return  # another process was faster
+        except OSError as error:
+            self.tell(f"results: {path} is ignored: {why}; it cannot be moved away ({error.strerror}).")
+        else:
+            self.tell(f"results: {path} is not used: {why}; it lies in {place.parent} now.")
 
 
-def _load(path: Path, names: Iterable[str] = ()) -> tuple[dict[str, str], dict[str, Any]]:
-    """A file's attributes and arrays, from one opening: another process may replace it at any moment."""
+def label(architecture: Architecture) -> str:
+    """The name of an architecture's folder."""
+    a = architecture
+    return f"depth{a.depth}-width{a.width}-{a.activation}-{a.cost}-{a.dtype}"
+
+
+def _put(runs: dict[Point, Run], run: Run) -> None:
+    """Of two files with one run either is right; final parameters are worth more than none."""
+    if run.kept or run.point not in runs:
+        runs[run.point] = run
+
+
+def _longest_shorter(missing: Sequence[Point], runs: Mapping[Point, Run]) -> dict[Point, Run]:
+    """For each missing point the run of the same content that has the most steps below its own."""
+    lengths: defaultdict[Point, list[Point]] = defaultdict(list)
+    for point in runs:
+        lengths[replace(point, steps=0)].append(point)
+    found = {}
+    for point in missing if lengths else ():
+        fewer = [run for run in lengths.get(replace(point, steps=0), ()) if run.steps < point.steps]
+        if fewer:
+            found[point] = runs[max(fewer, key=lambda run: run.steps)]
+    return found
+
+
+def _check_place(
+    folder: Path, origin: Origin, architecture: Architecture, expected: Origin, asked: Architecture
+) -> None:
+    if (origin, architecture) != (expected, asked):
+        raise ImplausibleError(f"it is of other data, code or architecture than {folder.name} is for")
+
+
+def _stored(file: Path) -> Stored:
     try:
-        with h5py.File(path, "r") as file:
-            return {k: str(v) for k, v in file.attrs.items()}, {name: file[name][()] for name in names}
-    except (OSError, KeyError, RuntimeError):
-        raise StoreError(
-            f"results: {path} is damaged or not readable, expected an HDF5 file of this sweep; "
-            "remove it and run the same command again, or choose another --name."
-        ) from None
+        with explained("read", file):
+            content = read_regular(file)
+        if file.name == f"{content_name(content)}.h5":
+            return unpack_group(content)
+    except (StoreError, ImplausibleError):
+        pass
+    raise StoreError(
+        f"results: {file} has gone or was changed meanwhile, expected every group to stay; run the same "
+        "command again."
+    )
 
 
-def _fill_layout(file: h5py.File, spec: Spec, results: Mapping[Group, GroupResult]) -> None:
-    """Write the dimension scales and the arrays of LAYOUT."""
-    scales: dict[str, Sequence[str | float]] = {
-        "scheme": spec.schemes, "depth": spec.depths, "width": spec.widths, "output": OUTPUTS,
-        "learning_rate": spec.learning_rates, "seed": spec.seeds, "moment": MOMENTS,
-        "step": range(spec.steps + 1), "layer": range(1, max(spec.depths) + 1),
-    }  # fmt: skip
-    for name, scale in scales.items():
-        file[name] = list(scale)
-        file[name].make_scale(name)
-        file[name].attrs["units"] = UNITS.get(name, "1")
-    values = _values(spec, {name: len(scale) for name, scale in scales.items()}, results)
-    for name, (dims, units, meaning) in LAYOUT.items():
-        file[name] = values[name]
-        file[name].attrs.update({"units": units, "long_name": meaning})
-        for axis, dim in enumerate(dims):
-            file[name].dims[axis].attach_scale(file[dim])
-    file["gradients_verified"].attrs["dtype"] = "bool"  # xarray reads it as such
-
-
-def _values(spec: Spec, sizes: Mapping[str, int], results: Mapping[Group, GroupResult]) -> dict[str, Array]:
-    """The arrays of LAYOUT, every group's result in its place."""
-    values: dict[str, Array] = {}
-    for key, (dims, _, _) in LAYOUT.items():
-        whole = {"diverged_at": np.int64, "gradients_verified": np.int8}.get(key)
-        shape = [sizes[dim] for dim in dims]
-        values[key] = np.zeros(shape, whole) if whole else np.full(shape, np.nan)
-    runs = len(spec.learning_rates), len(spec.seeds)
-    for (scheme, depth, width), result in results.items():
-        at = spec.schemes.index(scheme), spec.depths.index(depth), spec.widths.index(width)
-        # A group that fails its check is never written.
-        of_group = {**vars(result), "final_cost": result.cost[:, -1], "gradients_verified": 1}
-        for key, (dims, _, _) in LAYOUT.items():
-            value = np.asarray(of_group[key])
-            if dims[: len(RUN)] == RUN:
-                value = value.reshape(*runs, *value.shape[1:])
-            # All of its place, but for the layers that deeper networks have.
-            values[key][at + tuple(slice(size) for size in value.shape)] = value
-    return values
-
-
-def write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
-    """Write an HDF5 file so that `path` is at any moment absent, the old file or the whole new one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
+@contextlib.contextmanager
+def _in_memory(folder: Path) -> Iterator[None]:
+    """HDF5 says "OSError" for memory that it cannot get."""
     try:
-        with h5py.File(name, "w") as file:
-            fill(file)
-        os.fchmod(handle, 0o644)
-        os.fsync(handle)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the rename itself
-    finally:
-        os.close(folder)
+        yield
+    except ImplausibleError as error:
+        raise StoreError(f"results: a group for {folder} is not stored: {error}.") from None
+    except (MemoryError, OSError, RuntimeError):
+        with explained("write into", folder):
+            raise MemoryError from None

@@ -1,4 +1,4 @@
-"""Claims about the experiments: specs, data, training, storage, figures, command line."""
+"""Claims about the experiments: training, storage, figures, command line."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 import experiments.sweep
 from experiments.cli import app
-from experiments.data import DataError, load_data
+from experiments.data import load_data
 from experiments.figures import draw_figures
-from experiments.spec import Spec, SpecError, make_spec, read_fields
+from experiments.spec import Spec, make_spec
 from experiments.store import LAYOUT, StoreError
 from experiments.sweep import GradientError, run_sweep
 from experiments.training import initial_parameters, train
@@ -45,96 +45,6 @@ def sweep(spec: Spec, folder: Path, **options: Any) -> Path:
 def contents(path: Path) -> dict[str, Any]:
     with h5py.File(path, "r") as file:
         return {key: file[key][()] for key in LAYOUT if key != "seconds"}
-
-
-# --- spec -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("depths", [0]),
-        ("depths", [1, 1]),
-        ("depths", []),
-        ("depths", [1.5]),
-        ("widths", [True]),
-        ("learning_rates", [float("nan")]),
-        ("learning_rates", [-1.0]),
-        ("learning_rates", {"start": 0.1, "stop": 1.0}),
-        ("learning_rates", {"start": 0, "stop": 1.0, "num": 3}),
-        ("schemes", ["xavier"]),
-        ("dtype", "float16"),
-        ("steps", 0),
-        ("train_fraction", 1.0),
-        ("name", "../elsewhere"),
-        ("depth", [1]),
-    ],
-)
-def test_bad_field_is_named_in_at_most_two_lines(field: str, value: Any) -> None:
-    with pytest.raises(SpecError, match=field) as caught:
-        make_spec({field: value})
-    assert len(str(caught.value).splitlines()) <= 2
-    assert "expected" in str(caught.value)
-
-
-def test_toml_table_of_learning_rates_is_spaced_evenly_on_a_log_scale(tmp_path: Path) -> None:
-    path = tmp_path / "spec.toml"
-    path.write_text("depths = [2]\nlearning_rates = {start = 0.01, stop = 1.0, num = 3}\n")
-    assert make_spec(read_fields(path)).learning_rates == (0.01, 0.1, 1.0)
-    path.write_text("depths = [")
-    with pytest.raises(SpecError, match="not valid TOML"):
-        make_spec(read_fields(path))
-    with pytest.raises(SpecError, match="cannot read"):
-        read_fields(tmp_path / "absent.toml")
-
-
-# --- data -------------------------------------------------------------------------------------
-
-
-def test_digits_are_standardised_by_the_training_examples() -> None:
-    data = load_data("digits", 0.8, 0)
-    assert data.X_train.shape == (64, 1437)
-    assert data.Y_test.shape == (1, 360)
-    np.testing.assert_allclose(data.X_train.mean(axis=1), 0, atol=1e-12)
-    assert data.sha256 == load_data("digits", 0.8, 0).sha256 != load_data("digits", 0.8, 1).sha256
-
-
-def write_images(path: Path, labels: Any) -> None:
-    images = np.full((2, 4, 4, 3), 255, np.uint8)
-    with h5py.File(path, "w") as file:
-        file["train_set_x"], file["test_set_x"] = images, images
-        file["train_set_y"], file["test_set_y"] = labels, labels
-
-
-def test_exercise_images_become_columns_between_0_and_1(tmp_path: Path) -> None:
-    write_images(tmp_path / "cats.h5", [0, 1])
-    data = load_data(str(tmp_path / "cats.h5"), 0.8, 0)
-    assert data.X_train.shape == (48, 2)
-    assert data.X_train.max() == 1
-    np.testing.assert_array_equal(data.Y_train, [[0, 1]])
-
-
-@pytest.mark.parametrize("labels", [[0, 2], [0, 1, 1], [0.0, np.nan]])
-def test_bad_labels_are_refused(tmp_path: Path, labels: list[float]) -> None:
-    write_images(tmp_path / "cats.h5", labels)
-    with pytest.raises(DataError, match="train_set_y"):
-        load_data(str(tmp_path / "cats.h5"), 0.8, 0)
-
-
-def test_unusable_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file"):
-        load_data(str(tmp_path / "absent.h5"), 0.8, 0)
-    (tmp_path / "text.h5").write_text("text")
-    with pytest.raises(DataError, match="not a readable HDF5"):
-        load_data(str(tmp_path / "text.h5"), 0.8, 0)
-    with h5py.File(tmp_path / "keys.h5", "w") as file:
-        file["Z"] = 1
-    with pytest.raises(DataError, match=r"holds Z; expected train_set_x"):
-        load_data(str(tmp_path / "keys.h5"), 0.8, 0)
-    with h5py.File(tmp_path / "nan.h5", "w") as file:
-        file["X"], file["y"] = np.full((4, 2), np.nan), [0, 1, 0, 1]
-    with pytest.raises(DataError, match="NaN"):
-        load_data(str(tmp_path / "nan.h5"), 0.5, 0)
 
 
 # --- training ---------------------------------------------------------------------------------

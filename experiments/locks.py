@@ -1,0 +1,101 @@
+"""What only one process at a time may have: a name's results, and its own folder for unfinished files."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from experiments.files import GOES_ON, StoreError, explained, make_folder
+
+PATIENCE = 60.0  # seconds; starting takes a few milliseconds of them
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock of `name` in `folder`; the system releases it when this process dies.
+
+    Raises:
+        StoreError: another process, or another thread of this one, holds it.
+    """
+    make_folder(folder)
+    lock, holder = FileLock(folder / f"{name}.lock", thread_local=False), folder / f"{name}.holder"
+    with explained("lock", folder / f"{name}.lock"):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise StoreError(
+                f"name: {name!r} is being worked on {_held_by(holder)}, expected one at a time; wait until "
+                "it has ended (what it finishes is shared), or choose another --name."
+            ) from None
+        except NotImplementedError:
+            raise _without_locks(folder) from None
+    try:
+        with explained("write", holder):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            holder.write_text(json.dumps({"pid": os.getpid(), "since": now}))
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _held_by(holder: Path) -> str:
+    try:
+        found = json.loads(holder.read_text())
+        return f"by process {found['pid']} since {found['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "by another process"
+
+
+@contextlib.contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """A new folder of this process under `parent`; those of processes that have died are removed.
+
+    A process holds a lock in its folder as long as it lives. Folders are made, locked and removed under one
+    more lock, so that none is taken for a dead one's between its making and its locking.
+    """
+    make_folder(parent)
+    with explained("make a folder in", parent), _starting(parent):
+        _remove_dead(parent)
+        own = Path(tempfile.mkdtemp(dir=parent))
+        lock = FileLock(own / "lock", thread_local=False)
+        lock.acquire(blocking=False)
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _starting(parent: Path) -> Iterator[None]:
+    try:
+        with FileLock(parent / "starting.lock", timeout=PATIENCE, thread_local=False):
+            yield
+    except Timeout:
+        raise StoreError(
+            f"results: another process holds {parent / 'starting.lock'} and does not go on; end it, then "
+            f"{GOES_ON}."
+        ) from None
+    except NotImplementedError:
+        raise _without_locks(parent) from None
+
+
+def _remove_dead(parent: Path) -> None:
+    for folder in parent.iterdir():
+        if folder.is_dir() and not folder.is_symlink():
+            with contextlib.suppress(Timeout, OSError), FileLock(folder / "lock", blocking=False):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _without_locks(folder: Path) -> StoreError:
+    return StoreError(
+        f"results: the file system of {folder} has no locks, expected one that has; choose another --results."
+    )

@@ -80,11 +80,11 @@ def unpack_group(content: bytes) -> Stored:
         else:
             shapes = _shapes(architecture, n_0, 0)
             parameters = {name: np.empty(shape, architecture.dtype) for name, shape in shapes.items()}
-        return Stored(points, origin, Trained(**arrays, parameters=parameters), about)
+        trained = Trained(**arrays, parameters=parameters)
+        _check(points, trained)
+        return Stored(points, origin, trained, about)
 
-    stored = _unpacked("group", content, read)
-    _check(stored.points, stored.trained)
-    return stored
+    return _unpacked("group", content, read)
 
 
 def _check(points: Sequence[Point], trained: Trained) -> None:
@@ -102,6 +102,7 @@ def _check(points: Sequence[Point], trained: Trained) -> None:
 
 
 def _check_array(name: str, array: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
+    array = np.asarray(array)
     if array.shape != shape or array.dtype != dtype:
         raise ImplausibleError(f"{name} is {array.dtype} {array.shape}, expected {dtype} {shape}")
 
@@ -170,11 +171,10 @@ def unpack_verification(content: bytes) -> tuple[Verification, Origin]:
         moment, schemes, checker, checked, networks = json.loads(about["content"])
         sigma_error = file["sigma_error"][()]
         verdict = Verification(architecture, moment, tuple(schemes), sigma_error, checker, checked, networks)
+        _check_verdict(verdict)
         return verdict, origin
 
-    verdict, origin = _unpacked("verification", content, read)
-    _check_verdict(verdict)
-    return verdict, origin
+    return _unpacked("verification", content, read)
 
 
 def _check_verdict(verdict: Verification) -> None:
@@ -219,7 +219,7 @@ def _unpacked(kind: str, content: bytes, read: Callable[..., Result]) -> Result:
             return read(file, architecture, origin, about)
     except ImplausibleError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError):
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError):
         raise ImplausibleError(f"it is not a {kind} of schema version {SCHEMA}") from None
 
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Model:
     def keys(self) -> tuple[str, ...]:
         return tuple(self.theta)
 
-    @property
+    @cached_property
     def inputs(self) -> Inputs:
         stack = np.broadcast_shapes(self.AL.shape[:-2], self.Y.shape[:-2])
         return (self.X, self.Y, *(np.broadcast_to(v, stack + v.shape[-2:]) for v in self.theta.values()))
@@ -168,7 +168,8 @@ def forward_rows(model: Model, result: Value) -> list[OutputRow]:
     noise = model.measured(whole, inputs)
     if noise.outputs[0].overflow:  # perhaps on the way back only
         inputs = (model.X, *model.theta.values())
-        whole, noise = equation.part("L_model_forward", {0: "AL"}), model.measured(equation, inputs)
+        whole = equation.part("L_model_forward", {0: "AL"})
+        noise = model.measured(whole, inputs)
     return rows + compare_outputs(
         whole, (AL,), noise, inputs, scope=Scope.END_TO_END, layer=model.L, candidates=_none
     )

@@ -24,24 +24,9 @@ SOON = 2.0  # seconds: one, and as much again for a machine that is not alone
 PATIENCE = 60.0
 SAYS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated", signal.SIGHUP: "Hung up"}
 SPEC = [
-    "--depth",
-    "2",
-    "--depth",
-    "3",
-    "--width",
-    "16",
-    "--learning-rate",
-    "0.01",
-    "--learning-rate",
-    "0.5",
-    "--learning-rate",
-    "1e9",
-    "--seed",
-    "0",
-    "--seed",
-    "1",
-    "--seed",
-    "2",
+    *("--depth", "2", "--depth", "3", "--width", "16"),
+    *("--learning-rate", "0.01", "--learning-rate", "0.5", "--learning-rate", "1e9"),
+    *("--seed", "0", "--seed", "1", "--seed", "2"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command line over both packages: check, selftest, sweep, figures, and run (check, sweep, figures)."""
+"""The command line over both packages: check, selftest, the verbs of sweeps, and run, which does all."""
 
 import contextlib
 import functools
@@ -10,13 +10,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
@@ -24,16 +23,18 @@ from rich.progress import (
 )
 from typer import Argument, Option
 
-from experiments.data import DataError
-from experiments.spec import Spec, SpecError, make_spec, read_fields
-from experiments.store import StoreError
-from experiments.sweep import GradientError, run_sweep
+from experiments import sweeping
+from experiments.exits import failed
+from experiments.spec import Spec
+from experiments.usage import Verbs
 from sandbox.verifier.progress import shown
-from sandbox.verifier.rendering import table
-from sandbox.verifier.report import Report
 from sandbox.verifier.terms import TERMS
 
+if TYPE_CHECKING:
+    from sandbox.verifier.report import Report
+
 app = typer.Typer(
+    cls=Verbs,
     help="Check hand-written gradients of neural networks against automatic differentiation, and sweep "
     "learning rate, depth and initialisation with them.\n\n"
     "Start with: autodiff-sandbox run",
@@ -42,28 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-def main() -> None:
-    """Entry point of `autodiff-sandbox`."""
-    app()
-
-
-@contextlib.contextmanager
-def _exit_codes() -> Iterator[None]:
-    """What the user can mend becomes a sentence and an exit code: 2, malformed input; 1, a wrong gradient."""
-    try:
-        yield
-    except (SpecError, DataError, StoreError) as error:
-        raise _failed(2, error) from None
-    except GradientError as error:
-        raise _failed(1, error) from None
-
-
-def _failed(exit_code: int, *errors: Exception | str) -> typer.Exit:
-    for error in errors:
-        print(f"Error: {error}", file=sys.stderr)
-    return typer.Exit(exit_code)
 
 
 def _version(asked: bool) -> None:
@@ -149,13 +128,15 @@ def check(
         raise typer.Exit(1)
 
 
-def _show(report: Report, as_json: bool = False, everything: bool = False) -> None:
+def _show(report: "Report", as_json: bool = False, everything: bool = False) -> None:
     if as_json:
         print(json.dumps(report.to_dict(), indent=1))
     else:
         console = Console()
         console.print(report)
         if everything:
+            from sandbox.verifier.rendering import table
+
             console.print("", table(report, console.width))
     for error in report.errors:
         print(f"Error: {error}", file=sys.stderr)
@@ -164,18 +145,18 @@ def _show(report: Report, as_json: bool = False, everything: bool = False) -> No
 def _explained(term: str) -> typer.Exit:
     term = term.lower()
     if term not in TERMS:
-        return _failed(2, f"--explain is {term!r}, expected one of: {', '.join(TERMS)}.")
+        return failed(2, f"--explain is {term!r}, expected one of: {', '.join(TERMS)}.")
     Console().print(f"{term}: {TERMS[term]}", highlight=False)
     return typer.Exit(0)
 
 
-def _watch(paths: list[Path], checked: Callable[[], Report], as_json: bool) -> None:
+def _watch(paths: list[Path], checked: Callable[[], "Report"], as_json: bool) -> None:
     from experiments.watching import watch
 
     if not paths or as_json:
-        raise _failed(2, "--watch: give the path of a file, and no --json.")
+        raise failed(2, "--watch: give the path of a file, and no --json.")
 
-    def check_once() -> Report | None:
+    def check_once() -> "Report | None":
         try:
             report = checked()
         except typer.Exit:  # it said why
@@ -186,7 +167,7 @@ def _watch(paths: list[Path], checked: Callable[[], Report], as_json: bool) -> N
     watch(paths, check_once, functools.partial(print, flush=True))
 
 
-def _checked(what: Path | list[Path] | None, **options: Any) -> Report:
+def _checked(what: Path | list[Path] | None, **options: Any) -> "Report":
     """`sandbox.check`; an option that was not given is left to it. What the tested code prints is held
     back."""
     # JAX's objects are many and all stay: looking through them for garbage would take 0.2 s.
@@ -204,7 +185,7 @@ def _checked(what: Path | list[Path] | None, **options: Any) -> Report:
         message = str(error)
         for name in given:  # as they are called here
             message = re.sub(rf"^((?:--\w+, )*){name}\b", rf"\1--{name}", message)
-        raise _failed(2, message) from None
+        raise failed(2, message) from None
 
 
 SLOW = 2.0  # seconds, after which a check shows how far it is
@@ -253,112 +234,22 @@ def selftest() -> None:
         raise typer.Exit(1)
 
 
-Action = TypeVar("Action", bound=Callable[[Spec, Path, bool], object])
-
-
-def _sweep_command(action: Action) -> Action:
-    """Add a command with the action's name and docstring and the options of a sweep."""
-
-    @app.command(action.__name__, help=action.__doc__)
-    @_exit_codes()
-    def command(
-        spec_file: Annotated[
-            Path | None, Argument(help="TOML file; fields: name, data, depths, widths, ...")
-        ] = None,
-        name: Annotated[str | None, Option(help="Name of the results, default main.")] = None,
-        data: Annotated[str | None, Option(help="'digits' (the default) or an HDF5 file.")] = None,
-        depth: Annotated[list[int] | None, Option(help="Layers with parameters; repeatable.")] = None,
-        width: Annotated[list[int] | None, Option(help="Units of a hidden layer; repeatable.")] = None,
-        learning_rate: Annotated[list[float] | None, Option(help="Repeatable.")] = None,
-        seed: Annotated[list[int] | None, Option(help="Of the initial parameters; repeatable.")] = None,
-        scheme: Annotated[
-            list[str] | None, Option(help="Initialisation: small, he or inverse_sqrt; repeatable.")
-        ] = None,
-        steps: Annotated[int | None, Option(help="Full-batch gradient steps of each run.")] = None,
-        dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
-        results: Annotated[Path, Option(help="Folder of the results.")] = Path("results"),
-        overwrite: Annotated[
-            bool, Option("--overwrite", help="Replace earlier results of this name.")
-        ] = False,
-    ) -> None:
-        options = {
-            "name": name, "data": data, "depths": depth, "widths": width, "learning_rates": learning_rate,
-            "seeds": seed, "schemes": scheme, "steps": steps, "dtype": dtype,
-        }  # fmt: skip
-        given = {field: value for field, value in options.items() if value is not None}
-        fields = read_fields(spec_file) if spec_file else {}
-        action(make_spec(fields | given), results, overwrite)
-
-    return action
-
-
-@_sweep_command
-def sweep(spec: Spec, results: Path, overwrite: bool) -> Path:
-    """Train every combination of the given values, with gradients checked before and after.
-
-    Killed or interrupted, the same command (without --overwrite, which begins anew) goes on where it
-    stopped. Options take precedence over the file.
-
-    Example: autodiff-sandbox sweep --name deep --depth 2 --depth 8 --scheme he --learning-rate 0.1
-    """
-    try:
-        with _bar(len(spec.groups) * spec.runs_per_group) as progress:
-            combined = run_sweep(spec, results, progress, overwrite)
-    except KeyboardInterrupt:
-        same = "the same command, without --overwrite," if overwrite else "the same command"
-        print(
-            f"Interrupted. What is finished is kept in {results}; {same} goes on from there.", file=sys.stderr
-        )
-        raise typer.Exit(130) from None
-    print(f"results  {combined}")
-    return combined
-
-
-@contextlib.contextmanager
-def _bar(total: int) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar, on a terminal; what to call when so many more runs are done, of which some diverged."""
-    console = Console(stderr=True)
-    text = "runs, {task.fields[diverged]} diverged, {task.fields[rate]:.1f} runs/s,"
-    left = TimeRemainingColumn(elapsed_when_finished=True)
-    columns = TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TextColumn(text), left
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        bar.add_task("", total=total, diverged=0, rate=0.0)
-        [task] = bar.tasks
-
-        def advance(runs: int, diverged: int) -> None:
-            rate = (task.completed + runs) / max(task.elapsed or 0.0, 1e-3)
-            bar.update(task.id, advance=runs, diverged=task.fields["diverged"] + diverged, rate=rate)
-
-        yield advance
-
-
-@app.command()
-@_exit_codes()
-def figures(
-    results_file: Annotated[Path, Argument(help="Combined file of a sweep, <folder>/<name>.h5.")],
-    out: Annotated[Path | None, Option(help="Folder, default figures/ beside the results file.")] = None,
-) -> None:
-    """Draw the figures of a sweep as PDF, SVG and PNG.
-
-    Example: autodiff-sandbox figures results/main.h5
-    """
-    from experiments.figures import draw_figures
-
-    for path in draw_figures(results_file, out or results_file.parent / "figures"):
-        print(f"figure   {path}")
-
-
-@_sweep_command
-def run(spec: Spec, results: Path, overwrite: bool) -> None:
+@sweeping.command
+def run(spec: Spec, how: sweeping.How) -> None:
     """The whole job: check the gradients of a network, sweep, and draw the figures.
 
     Example: autodiff-sandbox run
     """
     report = _checked(
         None, depth=max(spec.depths), width=spec.widths[0], scheme=spec.schemes[0], dtype=spec.dtype,
-        seed=spec.seeds[0],
+        seed=spec.seeds[0], activation=spec.activations[0], cost=spec.costs[0],
     )  # fmt: skip
-    Console().print(report)
+    if not how.quiet or not report:
+        Console().print(report)
     if not report:
         raise typer.Exit(1)
-    figures(sweep(spec, results, overwrite))
+    sweeping.figures(str(sweeping.sweep(spec, how)))
+
+
+for verb in (sweeping.command(sweeping.sweep), run, sweeping.figures, sweeping.export):
+    app.command()(verb)

@@ -1,6 +1,5 @@
 """A group of runs, trained: points in, results out, and nothing else; what a worker imports. NumPy alone."""
 
-import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -8,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from experiments.points import Architecture, Point
-from experiments.training import Chunk, Examples, Step, accuracy, initial_parameters, step_of
+from experiments.training import Chunk, Examples, Step, accuracy, initial_parameters, steps_of
 from sandbox.typing import Array, Parameters
 
 LARGEST_CHUNK = 8
@@ -16,8 +15,8 @@ CACHE = 2**20
 """Bytes of the cache that a core has for itself, about."""
 
 Progress = Callable[[int, int], None]
-"""Told of the steps of all runs done since the last call, and of the runs found diverged since. The steps that
-a diverged or stalled run need not take count as done."""
+"""Told of the steps of all runs done since the last call, and of the runs found diverged since. The steps
+that a diverged or stalled run need not take count as done."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def run_group(group: Group, examples: Examples, progress: Progress) -> Trained:
     """
     _check(group)
     architecture = group.points[0].architecture
-    step = functools.cache(functools.partial(step_of, architecture, examples))
+    step = steps_of(architecture, examples)
     at_once = chunk_size(architecture, examples)
     parts = []
     if group.start is not None and (settled := _settled(group)).size:
@@ -95,8 +94,7 @@ def run_group(group: Group, examples: Examples, progress: Progress) -> Trained:
 
 def chunk_size(architecture: Architecture, examples: Examples) -> int:
     """How many networks to train side by side: as many as the cache holds A and dA of one layer for."""
-    m = examples.X_train.shape[1]
-    of_one = 2 * architecture.width * m * examples.X_train.itemsize
+    of_one = 2 * architecture.width * examples.m * examples.X_train.itemsize
     return int(np.clip(CACHE // of_one, 1, LARGEST_CHUNK))
 
 
@@ -111,8 +109,8 @@ def _check(group: Group) -> None:
         raise ValueError(f"keep has {len(group.keep)} entries, expected {count}, one for each point.")
     if start is not None and (len(start.cost_curve) != count or start.steps > group.points[0].steps):
         raise ValueError(
-            f"start has {len(start.cost_curve)} runs of {start.steps} steps, expected {count} runs of at most "
-            f"{group.points[0].steps} steps."
+            f"start has {len(start.cost_curve)} runs of {start.steps} steps, expected {count} runs of at "
+            f"most {group.points[0].steps} steps."
         )
 
 
@@ -183,7 +181,9 @@ def _trained(
         gradient_norm_start=chunk.gradient_norm_start if start is None else start.gradient_norm_start,
         gradient_norm_end=chunk.gradient_norm_end,
         kept=kept,
-        parameters={key: _stack([chunk.final[i][key] for i in kept], value) for key, value in initial.items()},
+        parameters={
+            key: _stack([chunk.final[i][key] for i in kept], value) for key, value in initial.items()
+        },
     )
 
 

@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, order=True)
 class Origin:
-    """What fixes a run's numbers besides its point: hashes of the data's bytes and of the code that trains."""
+    """What fixes a run's numbers besides its point: hashes of the data's bytes and of the training code."""
 
     data: str
     code: str

@@ -1,18 +1,79 @@
-"""What results depend on besides their spec: versions, revision, machine; and hashes of data."""
+"""What results depend on besides their spec: versions, revision, machine; and hashes of data and code."""
 
+import functools
 import hashlib
+import importlib.resources
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
 from sandbox.typing import Array
 
-PACKAGES = ("autodiff-sandbox", "numpy", "scipy", "jax", "jaxlib", "h5py", "scikit-learn")
+PACKAGES = (
+    "autodiff-sandbox",
+    "numpy",
+    "scipy",
+    "jax",
+    "jaxlib",
+    "h5py",
+    "h5netcdf",
+    "xarray",
+    "scikit-learn",
+)
+
+TRAINING = {
+    "sandbox.network": (
+        "activations.py",
+        "costs.py",
+        "memory.py",
+        "passes.py",
+        "validation.py",
+        "workspace.py",
+    ),
+    "experiments": ("group.py", "training.py"),
+}
+"""The sources that fix a run's numbers, by their packages."""
+
+CHECKING = ("sandbox.network", "sandbox.noise", "sandbox.verifier")
+"""The packages that check gradients."""
+
+
+@functools.cache
+def code_revision() -> str:
+    """A hash of the sources that train: runs of one revision belong together, whatever git says of them."""
+    return _hash_of_files(_folder(package) / name for package, names in TRAINING.items() for name in names)
+
+
+@functools.cache
+def checker_revision() -> str:
+    """A hash of the sources that check: a verdict is one of this checker."""
+    return _hash_of_files(
+        file
+        for package in CHECKING
+        for file in sorted(_folder(package).iterdir(), key=lambda file: file.name)
+        if file.name.endswith(".py")
+    )
+
+
+def _folder(package: str) -> Traversable:
+    """Without importing more than the outermost package: others load JAX."""
+    outermost, *inner = package.split(".")
+    return importlib.resources.files(outermost).joinpath(*inner)
+
+
+def _hash_of_files(files: Iterable[Traversable]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.name} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
 def environment() -> dict[str, str]:

@@ -1,86 +1,178 @@
-"""Run a sweep: each group checks its gradients, trains, checks them again and is stored."""
+"""Run a sweep: the points that are missing are trained in groups, their gradients are checked meanwhile, and
+what is trained and checked is stored."""
 
-from collections.abc import Callable
-from dataclasses import fields
-from datetime import UTC, datetime
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from experiments.data import Dataset, load_data
-from experiments.spec import Spec
-from experiments.store import MOMENTS, OUTPUTS, GroupResult, Store
-from experiments.training import Runs, initial_parameters, train
-from sandbox.typing import Array, Parameters, Scheme
+from experiments.dataset import write_dataset
+from experiments.executors import Executor, available_cores, executor
+from experiments.grouping import work
+from experiments.planning import Groups, Survey, survey
+from experiments.progress import Show, Status
+from experiments.provenance import environment
+from experiments.resources import Estimate, estimate
+from experiments.spec import Spec, SpecError
+from experiments.store import Store
+from experiments.training import prepared
+from experiments.verdicts import Checks
+from experiments.verification import Verification
+from experiments.worker import Result
+from sandbox.typing import Array, Scheme
 
-CHECKED_EXAMPLES = 128
-CHECKED_FINAL_NETWORKS = 8
-
-Progress = Callable[[int, int], None]
-"""Called after each group with the number of its runs and how many of them diverged."""
+SHOW_EVERY = 0.1  # seconds
 
 
-class GradientError(RuntimeError):
-    """Gradients that failed their check; nothing trained on them is stored."""
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep would do.
+
+    Attributes:
+        points: all runs of the spec.
+        done: of them, the runs that are stored.
+        outdated: of the others, those that another revision of the code has trained.
+        groups: in so many the others train, in so many processes (`jobs`).
+        estimate: of what that takes.
+    """
+
+    points: int
+    done: int
+    outdated: int
+    groups: int
+    jobs: int
+    estimate: Estimate
 
 
-def run_sweep(spec: Spec, folder: Path, progress: Progress, overwrite: bool = False) -> Path:
-    """Run the groups of `spec` that `folder` does not hold yet; return the combined HDF5 file.
+def plan(spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False) -> Plan:
+    """What `run_sweep` would do with the same arguments; raises what it raises before it trains."""
+    jobs = _checked(jobs)
+    there = survey(spec, Store(results), jobs, keep_parameters)
+    return Plan(
+        points=len(there.points), done=len(there.points) - len(there.missing), outdated=there.found.outdated,
+        groups=len(there.groups()), jobs=jobs,
+        estimate=estimate(there.missing, *there.size, jobs, keep_parameters=keep_parameters),
+    )  # fmt: skip
+
+
+def run_sweep(
+    spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False,
+    progress: Show = lambda status: None,
+) -> Path:  # fmt: skip
+    """Train the runs of `spec` that `results` does not hold yet; return the file of all its runs.
+
+    Args:
+        results: the folder.
+        jobs: processes that train; all cores by default. The results do not depend on it.
+        keep_parameters: whether the final parameters of all runs are stored, so that these can be longer.
+        progress: called every now and then.
 
     Raises:
-        DataError: the data cannot be used. StoreError: a file of this name is another sweep's or damaged.
-        GradientError: a gradient failed its check.
+        SpecError: the sweep is too large, or `jobs` is no count.
+        DataError: the data cannot be used.
+        StoreError: the results cannot be read or written, or another process is at them.
+        GradientError: a gradient is wrong; no run of its architecture is stored.
+        WorkerError: processes that train were lost. MemoryError: there is too little.
     """
-    data = load_data(spec.data, spec.train_fraction, spec.split_seed)
-    store = Store(folder, spec, data)
-    store.prepare(overwrite)
-    for group in spec.groups:
-        result = store.read(group)
-        if result is None:
-            # The stack's matrices are small: threads within one product cost more than they give.
-            with threadpool_limits(1, user_api="blas"):
-                result = run_group(spec, data, *group)
-            store.write(group, result)
-        progress(spec.runs_per_group, int(np.sum(result.diverged_at >= 0)))
-    return store.combine()
-
-
-def run_group(spec: Spec, data: Dataset, scheme: Scheme, depth: int, width: int) -> GroupResult:
-    """Check, train and check again the runs that share scheme, depth and width."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    initial = initial_parameters(len(data.X_train), depth, width, scheme, spec.seeds, spec.dtype)
-    sigma_error = np.full((len(MOMENTS), depth, len(OUTPUTS)), np.nan)
-    where = f"scheme {scheme}, depth {depth}, width {width}"
-    sigma_error[0] = _verified(initial, data, spec.dtype, f"{where}, initial parameters")
-    training = train(initial, data, spec.learning_rates, spec.steps, spec.dtype)
-    finished = np.flatnonzero(training.diverged_at < 0)
-    if finished.size:
-        count = min(finished.size, CHECKED_FINAL_NETWORKS)
-        chosen = finished[np.linspace(0, finished.size - 1, count).round().astype(int)]
-        final = {key: value[chosen] for key, value in training.parameters.items()}
-        sigma_error[1] = _verified(final, data, spec.dtype, f"{where}, final parameters")
-    ended = datetime.now(UTC).isoformat(timespec="seconds")
-    runs = {field.name: getattr(training, field.name) for field in fields(Runs)}
-    return GroupResult(**runs, sigma_error=sigma_error, attributes={"started": started, "ended": ended})
-
-
-def _verified(parameters: Parameters, data: Dataset, dtype: str, where: str) -> Array:
-    """Largest error in sigma, local or end to end, (layer, output), on the first training examples."""
-    from sandbox.network.model_check import check_model  # loads JAX
-
-    X, Y = (array[:, :CHECKED_EXAMPLES].astype(dtype) for array in (data.X_train, data.Y_train))
-    report = check_model(parameters, X, Y, contracts=False)
-    if report.failures():
-        raise GradientError(
-            f"gradient check failed ({where}): {report.headline()}\n"
-            "The group was not stored; correct sandbox/network/passes.py."
+    jobs = _checked(jobs)
+    store = Store(results)
+    with store.working() as folder, store.exclusive(spec.name):
+        there = survey(spec, store, jobs, keep_parameters)
+        groups, examples = there.groups(), prepared(there.data, spec.dtype)
+        with (
+            executor(groups, examples, folder, jobs) as training,
+            Checks(there.verdicts, there.data) as checks,
+        ):
+            _Sweep(there, groups, checks, progress).run(training)
+        verifications = [
+            verdict
+            for architecture in there.verdicts.architectures
+            for verdict in sorted(store.verifications(there.origin, architecture), key=_when)
+        ]
+        about = {
+            "spec": spec.canonical(), "data_source": there.data.source,
+            "data_preprocessing": there.data.preprocessing, **environment(),
+        }  # fmt: skip
+        return write_dataset(
+            store, spec.name, there.points, there.origin, verifications, about, parameters=keep_parameters
         )
-    errors = np.full((len(parameters) // 2, len(OUTPUTS)), np.nan)
-    for row in report.outputs:
-        if row.function != "L_model_backward" or row.layer is None:
-            continue
-        # An output is named by its key: dA{l-1}, dW{l}, db{l}.
-        output = next(i for i, name in enumerate(OUTPUTS) if row.output[:2] == name[:2])
-        errors[row.layer - 1, output] = np.fmax(errors[row.layer - 1, output], row.sigma_error)
-    return errors
+
+
+def _when(verdict: Verification) -> tuple[bool, str, tuple[Scheme, ...]]:
+    """Start before end, for a reader; then as they came."""
+    return verdict.moment == "end", verdict.checked, verdict.schemes
+
+
+def _checked(jobs: int | None) -> int:
+    if jobs is None:
+        return available_cores()
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        raise SpecError(f"jobs: got {jobs!r}, expected a whole number of processes, at least 1; change jobs.")
+    return jobs
+
+
+class _Sweep:
+    """The training under way.
+
+    Attributes:
+        counts: as the executor tells them.
+        held: groups that are trained and wait for a verdict.
+        trained, stored: whether each group is.
+    """
+
+    def __init__(self, there: Survey, groups: Groups, checks: Checks, show: Show) -> None:
+        self.there, self.groups, self.checks, self.show = there, groups, checks, show
+        self.environment = environment()
+        self.runs, self.steps, self.work = (
+            np.array([sum(map(of, points)) for points in groups.points])
+            for of in (lambda point: 1, there.steps, there.work)
+        )
+        self.all_work = sum(work(point, *there.size) for point in there.points)
+        self.counts = np.zeros((len(groups), 2), np.int64)
+        self.held: list[Result] = []
+        self.trained, self.stored = np.zeros((2, len(groups)), bool)
+        self.last = -np.inf
+
+    def run(self, training: Executor) -> None:
+        """Train, check and store all groups."""
+        for points, trained in self.there.stored_sample():
+            self.checks.take(points, trained)
+        self._go_on()
+        for result in training.results(self._tell):
+            self.trained[result.number] = True
+            self.held.append(result)
+            self.checks.take(self.groups.points[result.number], result.trained)
+        while self.checks.running:
+            self._go_on(SHOW_EVERY)
+        self._go_on()
+
+    def _tell(self, counts: Array) -> None:
+        self.counts = counts
+        if time.monotonic() - self.last >= SHOW_EVERY:
+            self._go_on()
+
+    def _go_on(self, seconds: float = 0.0) -> None:
+        """Store what has its verdict, waiting for one at most so long, and show how far the sweep is."""
+        self.checks.collect(seconds)
+        there = self.there
+        for result in list(self.held):
+            points = self.groups.points[result.number]
+            if there.verdicts.hold_for(points[0].architecture):
+                there.store.write(points, result.trained, there.origin, self.environment, result.times)
+                self.held.remove(result)
+                self.stored[result.number] = True
+        self.show(self._status())
+        self.last = time.monotonic()
+
+    def _status(self) -> Status:
+        there, points = self.there, self.there.points
+        left = np.where(self.trained, 0, np.maximum(1 - self.counts[:, 0] / self.steps, 0))
+        steps = sum(point.steps for point in points)
+        return Status(
+            runs=len(points), steps=steps, architectures=len(there.verdicts.architectures),
+            runs_done=len(points) - int(self.runs[~self.stored].sum()),
+            steps_done=steps - int(np.ceil(left @ self.steps)),
+            diverged=int(self.counts[:, 1].sum()), verified=there.verdicts.verified,
+            part=max(1 - float(left @ self.work) / self.all_work, 0.0),
+        )  # fmt: skip

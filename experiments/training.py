@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from sandbox import (
     initialize_parameters_deep,
     update_parameters,
 )
-from sandbox.network.workspace import Workspace, is_possible, with_ones
+from sandbox.network.workspace import Workspace, batch, block_size, is_possible
 from sandbox.typing import Array, Gradients, Parameters
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ DIVERGENCE_FACTOR = 1e3
 
 @dataclass(frozen=True)
 class Examples:
-    """What training reads, in the runs' dtype. X: (n_0 + 1, m), with a last row of ones. Y: (1, m), labels
-    0 and 1."""
+    """What training reads, in the runs' dtype. X: (n_0, m). Y: (1, m), labels 0 and 1."""
 
     X_train: Array
     Y_train: Array
@@ -41,13 +41,17 @@ class Examples:
 
     @property
     def n_0(self) -> int:
-        return len(self.X_train) - 1
+        return len(self.X_train)
+
+    @property
+    def m(self) -> int:
+        return int(self.X_train.shape[1])
 
 
 def prepared(data: "Dataset", dtype: str) -> Examples:
-    """The examples of `data` in this dtype, as the workspace reads them."""
-    X_train, X_test = (with_ones(X.astype(dtype)) for X in (data.X_train, data.X_test))
-    return Examples(X_train, data.Y_train.astype(dtype), X_test, data.Y_test.astype(dtype))
+    """The examples of `data` in this dtype."""
+    arrays = (data.X_train, data.Y_train, data.X_test, data.Y_test)
+    return Examples(*(array.astype(dtype) for array in arrays))
 
 
 def layer_dims(n_0: int, architecture: "Architecture") -> tuple[int, ...]:
@@ -86,7 +90,7 @@ class PassesStep:
 
     def __init__(self, architecture: "Architecture", examples: Examples) -> None:
         self._activation, self._cost = architecture.activation, architecture.cost
-        self._X, self._Y = examples.X_train[:-1], examples.Y_train
+        self._X, self._Y = examples.X_train, examples.Y_train
 
     def load(self, parameters: "Mapping[str, Array]") -> None:
         self._parameters = dict(parameters)
@@ -110,23 +114,24 @@ class PassesStep:
             [before[key][i].tobytes() == after[key][i].tobytes() for key in after]
             for i in range(len(learning_rates))
         ]
-        return ~np.all(same, axis=1)
+        return np.logical_not(np.all(same, axis=1))
 
     def parameters(self) -> Parameters:
         return dict(self._parameters)
 
     def gradients(self) -> Gradients:
-        return {key: value for key, value in self._gradients.items() if key[:2] != "dA"}
+        return {key: value for key, value in self._gradients.items() if not key.startswith("dA")}
 
 
-def step_of(architecture: "Architecture", examples: Examples, networks: int) -> Step:
-    """The workspace, or the passes where the activation or the cost cannot be computed in place."""
+def steps_of(architecture: "Architecture", examples: Examples) -> Callable[[int], Step]:
+    """A step for so many networks: the workspace, or the passes where the activation or the cost cannot be
+    computed in place. The workspaces share the examples; each is made once."""
     if not is_possible(architecture.activation, architecture.cost):
-        return PassesStep(architecture, examples)
-    return Workspace(
-        layer_dims(examples.n_0, architecture), examples.X_train, examples.Y_train, networks,
-        activation=architecture.activation, cost=architecture.cost,
-    )  # fmt: skip
+        return lambda networks: PassesStep(architecture, examples)
+    dims = layer_dims(examples.n_0, architecture)
+    shared = batch(examples.X_train, examples.Y_train, block_size(dims, examples.m))
+    of_kind = partial(Workspace, dims, shared, activation=architecture.activation, cost=architecture.cost)
+    return cache(of_kind)
 
 
 # --- the chunk ------------------------------------------------------------------------------
@@ -242,8 +247,8 @@ class Chunk:
 
 
 def accuracy(parameters: Parameters, X: Array, Y: Array, activation: str) -> Array:
-    """The fraction of examples on whose side of 1/2 the output is, of each network. X: as in `Examples`."""
-    AL, _ = L_model_forward(X[:-1], parameters, activation=activation)
+    """The fraction of examples on whose side of 1/2 the output is, of each network."""
+    AL, _ = L_model_forward(X, parameters, activation=activation)
     return np.asarray(((AL > 0.5) == (Y > 0.5)).mean(axis=(-2, -1)))
 
 

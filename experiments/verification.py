@@ -17,13 +17,17 @@ import numpy as np
 from experiments.data import Dataset
 from experiments.points import Architecture, Point
 from sandbox.network.passes import initialize_parameters_deep
+from sandbox.network.workspace import is_possible
 from sandbox.typing import Array, Parameters, Scheme
 
 Moment: TypeAlias = Literal["start", "end"]
 OUTPUTS = ("dA_prev", "dW", "db")
-CHECKED_EXAMPLES = 128
-FINAL_NETWORKS = 4  # of an architecture; more if there are more schemes
 SEED = 0  # of the networks that are checked at the start
+FINAL_NETWORKS = 4  # of an architecture; fewer of a large one, but one for each scheme
+FINAL_PARAMETERS = 1 << 15  # of the networks together, about
+EXAMPLES = 128  # of which a network of depth L is checked on 128 / L, but at least on
+FEWEST_EXAMPLES = 16
+SAMPLES = 16  # of rounding, from which its size is known
 
 
 class GradientError(RuntimeError):
@@ -93,8 +97,15 @@ def sample(points: Iterable[Point], stored: Iterable[Verification], checker: str
         point
         for architecture, several in schemes.items()
         for scheme in several
-        for point in _spread(alike[architecture, scheme], max(FINAL_NETWORKS // len(several), 1))
+        for point in _spread(
+            alike[architecture, scheme], max(_final_networks(architecture) // len(several), 1)
+        )
     )
+
+
+def _final_networks(architecture: Architecture) -> int:
+    each = architecture.depth * architecture.width**2
+    return max(min(FINAL_PARAMETERS // each, FINAL_NETWORKS), 1)
 
 
 def _spread(points: list[Point], count: int) -> list[Point]:
@@ -113,6 +124,12 @@ def initial_networks(architecture: Architecture, schemes: Sequence[Scheme], n_0:
         for scheme in schemes
     ]
     return {key: np.stack([network[key] for network in networks]) for key in networks[0]}
+
+
+def checked_examples(architecture: Architecture) -> int:
+    """How many of the first training examples a check takes: fewer for a deep network, whose check takes
+    longer."""
+    return max(EXAMPLES // architecture.depth, FEWEST_EXAMPLES)
 
 
 def verify(
@@ -141,15 +158,22 @@ def verify(
 def _checked(architecture: Architecture, moment: Moment, networks: Parameters, data: Dataset) -> Array:
     """Largest error in sigma, (L, 3)."""
     from sandbox.network.model_check import check_model  # loads JAX
+    from sandbox.network.replacement import check_replacement
+    from sandbox.verifier.local import sampled
 
-    X, Y = (x[:, :CHECKED_EXAMPLES].astype(architecture.dtype) for x in (data.X_train, data.Y_train))
-    a = architecture
-    report = check_model(networks, X, Y, contracts=False, activation=a.activation, cost=a.cost)
+    a, m = architecture, checked_examples(architecture)
+    X, Y = (x[:, :m].astype(a.dtype) for x in (data.X_train, data.Y_train))
+    # What trains is what is checked: the plain passes where nothing else can.
+    in_place = is_possible(a.activation, a.cost)
+    check = check_replacement if in_place else check_model
+    with sampled(SAMPLES):
+        report = check(networks, X, Y, contracts=False, activation=a.activation, cost=a.cost)
     if report.failures():
         raise GradientError(
             f"gradient check failed (depth {a.depth}, width {a.width}, {a.activation}, {a.cost}, {a.dtype}, "
             f"{'initial' if moment == 'start' else 'final'} parameters): {report.headline()}\n"
-            "Nothing trained on these gradients is stored; correct sandbox/network/passes.py."
+            "Nothing trained on these gradients is stored; correct sandbox/network/"
+            f"{'workspace' if in_place else 'passes'}.py."
         )
     errors = np.full((a.depth, len(OUTPUTS)), np.nan)
     for row in report.outputs:

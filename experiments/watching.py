@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from experiments.entry import Stopped
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import Verdict
 
@@ -24,7 +25,7 @@ def watch(paths: Sequence[Path], check: Callable[[], Report | None], show: Calla
         show: prints a line.
     """
     before: Report | None = None
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, Stopped):
         for number, _ in enumerate(_saves(paths)):
             show(f"\n--- {time.strftime('%H:%M:%S')}" if number else f"Watching {', '.join(map(str, paths))}")
             after = check()

@@ -17,9 +17,9 @@ from sandbox.typing import Array, Dtype
 
 
 class InPlace(Protocol):
-    """An activation that allocates nothing when it is called, for stacks (networks, n_l, m)."""
+    """An activation that allocates nothing when it is called, for arrays of one shape, (networks, ...)."""
 
-    def __init__(self, shape: tuple[int, int, int], dtype: Dtype) -> None: ...
+    def __init__(self, shape: tuple[int, ...], dtype: Dtype) -> None: ...
 
     def forward(self, Z: Array) -> None:
         """A = g(Z), in the place of Z."""
@@ -58,8 +58,8 @@ class ReLUInPlace:
     faster than choosing by a mask.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dtype: Dtype) -> None:
-        self._zeros = np.zeros(shape[-1], dtype)
+    def __init__(self, shape: tuple[int, ...], dtype: Dtype) -> None:
+        self._zeros = np.zeros(shape[1:], dtype)
         self._positive = np.empty(shape, bool)
 
     def forward(self, Z: Array) -> None:
@@ -120,7 +120,7 @@ def identity_backward(dA: Array, Z: Array) -> Array:
 class IdentityInPlace:
     """A = Z, then dZ = dA."""
 
-    def __init__(self, shape: tuple[int, int, int], dtype: Dtype) -> None: ...
+    def __init__(self, shape: tuple[int, ...], dtype: Dtype) -> None: ...
 
     def forward(self, Z: Array) -> None: ...
 

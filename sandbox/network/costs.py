@@ -15,13 +15,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from sandbox.network.activations import ACTIVATIONS, sigmoid_and_complement
+from sandbox.network.memory import aligned
 from sandbox.typing import Array
 
 
 class InPlace(Protocol):
-    """A cost of labels that allocates little when it is called, for stacks (networks, 1, m)."""
+    """A cost of labels that allocates little when it is called, for stacks (networks, blocks, 1, size).
 
-    def __init__(self, Y: Array, networks: int) -> None: ...
+    signs: s, (blocks, 1, size), where those after the first m are 0, which count nothing.
+    """
+
+    def __init__(self, signs: Array, m: int, networks: int) -> None: ...
 
     def forward(self, ZL: Array) -> Array:
         """J of each network, of AL = sigmoid(ZL); shape (networks,)."""
@@ -50,23 +54,20 @@ class Cost:
     in_place: type[InPlace] | None = None
 
 
-class _Signed:
-    """What the costs share: s, t = s Z and E = e^t, where t stops short of overflow."""
+class _OfLabels:
+    """What the costs in place share: the signs s, and arrays for t = s Z and what is made of it."""
 
-    def __init__(self, Y: Array, networks: int) -> None:
-        shape, self._m = (networks, *Y.shape), Y.shape[-1]
-        self._signs = np.broadcast_to(1 - 2 * Y, shape).copy()
-        self._ceiling = np.full(shape, 0.9 * np.log(np.finfo(Y.dtype).max), Y.dtype)
-        self._ones = np.ones(shape, Y.dtype)
-        self._t, self._bounded, self._E, self._S, self._scratch = np.empty((5, *shape), Y.dtype)
+    def __init__(self, signs: Array, m: int, networks: int) -> None:
+        self._m = m
+        self._t, self._E, self._S, self._scratch, self._signs, self._ones = (
+            aligned((networks, *signs.shape), signs.dtype) for _ in range(6)
+        )
+        self._signs[:], self._ones[:] = signs, 1
 
-    def _exponentials(self, ZL: Array) -> None:
-        """t, min(t, ceiling), E = e^t and S = sigmoid(t) = E / (1 + E)."""
-        np.multiply(ZL, self._signs, out=self._t)
-        np.minimum(self._t, self._ceiling, out=self._bounded)
-        np.exp(self._bounded, out=self._E)
-        np.add(self._E, self._ones, out=self._scratch)
-        np.divide(self._E, self._scratch, out=self._S)
+    def _summed(self, losses: Array) -> Array:
+        """Over the examples of each network."""
+        each = losses.reshape(len(losses), -1)[:, : self._m]
+        return np.asarray(np.add.reduce(each, axis=-1))
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -109,18 +110,30 @@ def cross_entropy_from_logits(ZL: Array, Y: Array) -> Any:
     return loss.sum(axis=(-2, -1)) / ZL.shape[-1]
 
 
-class CrossEntropyInPlace(_Signed):
-    """J = (1/m) sum_i log(1 + e^t_i), then dZ[L] = AL - Y = s sigmoid(t)."""
+class CrossEntropyInPlace(_OfLabels):
+    """J = (1/m) sum_i log(1 + e^t_i), then dZ[L] = AL - Y = s S with S = sigmoid(t) = E / (1 + E), E = e^t.
+
+    E stops short of overflow, where log(1 + e^t) = t and S = 1.
+    """
+
+    def __init__(self, signs: Array, m: int, networks: int) -> None:
+        super().__init__(signs, m, networks)
+        self._bounded, self._bound = (aligned(self._t.shape, self._t.dtype) for _ in range(2))
+        self._bound[:] = 0.9 * np.log(np.finfo(self._t.dtype).max)
 
     def forward(self, ZL: Array) -> Array:
-        self._exponentials(ZL)
+        np.multiply(ZL, self._signs, out=self._t)
+        np.minimum(self._t, self._bound, out=self._bounded)
+        np.exp(self._bounded, out=self._E)
         losses, beyond = self._scratch, self._t
         np.log1p(self._E, out=losses)
-        np.subtract(self._t, self._bounded, out=beyond)  # log(1 + e^t) = t there
+        np.subtract(self._t, self._bounded, out=beyond)
         np.add(losses, beyond, out=losses)
-        return np.add.reduce(losses, axis=(-2, -1)) / self._m
+        return self._summed(losses) / self._m
 
     def backward(self, ZL: Array) -> None:
+        np.add(self._E, self._ones, out=self._scratch)
+        np.divide(self._E, self._scratch, out=self._S)
         np.multiply(self._signs, self._S, out=ZL)
 
 
@@ -134,20 +147,26 @@ def mean_squared_error_backward(AL: Array, Y: Array) -> Array:
     return AL - Y
 
 
-class MeanSquaredErrorInPlace(_Signed):
-    """J = (1/2m) sum_i sigmoid(t_i)^2, then dZ[L] = s sigmoid(t)^2 sigmoid(-t): sigmoid(-t) is 1 / (1 + E)."""
+class MeanSquaredErrorInPlace(_OfLabels):
+    """J = (1/2m) sum_i S_i^2 with S = sigmoid(t), then dZ[L] = s S^2 sigmoid(-t)."""
 
     def forward(self, ZL: Array) -> Array:
-        self._exponentials(ZL)
-        squares, complement = self._t, self._scratch
-        np.multiply(self._S, self._S, out=squares)
-        np.divide(self._ones, self._scratch, out=complement)
-        return np.add.reduce(squares, axis=(-2, -1)) / (2 * self._m)
+        np.multiply(ZL, self._signs, out=self._t)
+        self._sigmoid_of_minus(np.negative(self._t, out=self._scratch), self._S)
+        np.multiply(self._S, self._S, out=self._S)
+        return self._summed(self._S) / (2 * self._m)
 
     def backward(self, ZL: Array) -> None:
-        squares, complement = self._t, self._scratch
-        np.multiply(self._signs, squares, out=ZL)
-        np.multiply(ZL, complement, out=ZL)
+        complement = self._scratch
+        self._sigmoid_of_minus(self._t, complement)
+        np.multiply(self._S, complement, out=self._S)
+        np.multiply(self._signs, self._S, out=ZL)
+
+    def _sigmoid_of_minus(self, t: Array, out: Array) -> None:
+        """1 / (1 + e^t), where overflow of e^t to infinity gives the right 0."""
+        np.exp(t, out=self._E)
+        np.add(self._E, self._ones, out=self._E)
+        np.divide(self._ones, self._E, out=out)
 
 
 COSTS = {

@@ -117,7 +117,7 @@ def L_model_forward_with_caches(X: Any, parameters: dict[str, Any], g: Function)
 
 
 def L_model_backward(X: Any, Y: Any, parameters: dict[str, Any], g: Function, cost: Function) -> Any:
-    """The dict of dA{l} for l = 0..L-1 (of m J), dW{l} and db{l} for l = 1..L (of J)."""
+    """AL; and the dict of dA{l} for l = 0..L-1 (of m J), dW{l} and db{l} for l = 1..L (of J)."""
     L, m = len(parameters) // 2, X.shape[-1]
     stack = jnp.broadcast_shapes(X.shape[:-2], *(theta.shape[:-2] for theta in parameters.values()))
     units = [X.shape[-2]] + [parameters[f"b{l}"].shape[-2] for l in range(1, L)]
@@ -125,12 +125,12 @@ def L_model_backward(X: Any, Y: Any, parameters: dict[str, Any], g: Function, co
 
     def J(parameters: dict[str, Any], displacements: dict[str, Any]) -> Any:
         # The networks of a stack do not interact: the gradient of the sum is each one's own.
-        return jnp.sum(cost(L_model_forward(X, parameters, displacements, g), Y))
+        ZL = L_model_forward(X, parameters, displacements, g)
+        return jnp.sum(cost(ZL, Y)), ZL
 
-    dparameters, dA = jax.grad(J, argnums=(0, 1))(parameters, zeros)
-    return {f"d{key}": m * value for key, value in dA.items()} | {
-        f"d{key}": value for key, value in dparameters.items()
-    }
+    (dparameters, dA), ZL = jax.grad(J, argnums=(0, 1), has_aux=True)(parameters, zeros)
+    grads = {f"d{key}": m * value for key, value in dA.items()}
+    return sigmoid(ZL), grads | {f"d{key}": value for key, value in dparameters.items()}
 
 
 def update_parameters(params: dict[str, Any], grads: dict[str, Any], learning_rate: Any) -> Any:

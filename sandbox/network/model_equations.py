@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -65,13 +65,14 @@ def output_equation(kind: Kind) -> Equation:
 
 @lru_cache(maxsize=128)
 def backward_equation(keys: tuple[str, ...], kind: Kind = Kind(), dA0: bool = True) -> Equation:
-    """Every dA{l-1}, dW{l} and db{l} from X, Y and the parameters; `dA0`: whether that by X is one."""
+    """Every dA{l-1}, dW{l} and db{l} from X, Y and the parameters; `dA0`: whether that by X is one. The
+    reference gives AL beside them, for `AL_equation`."""
     every = (name for l in range(len(keys) // 2, 0, -1) for name in gradient_keys(l))
     names = tuple(name for name in every if dA0 or name != "dA0")
 
     def reference(X: Value, Y: Value, *theta: Value) -> Inputs:
-        grads = mirror.L_model_backward(X, Y, _named(keys, theta), kind.g, kind.of_logits)
-        return tuple(grads[name] for name in names)
+        AL, grads = mirror.L_model_backward(X, Y, _named(keys, theta), kind.g, kind.of_logits)
+        return (*(grads[name] for name in names), AL)
 
     def pack(X: Array, Y: Array, *theta: Array) -> Inputs:
         AL, caches = passes.L_model_forward(X, _named(keys, theta), activation=kind.activation)
@@ -81,7 +82,7 @@ def backward_equation(keys: tuple[str, ...], kind: Kind = Kind(), dA0: bool = Tr
     by = {"dA0": 0} | {f"d{key}": i for i, key in enumerate(keys, start=2)}
     return Equation(
         "L_model_backward", reference, ("X", "Y", *keys), names, pack, partial(_unpack_gradients, names),
-        axes=("pm", "1m", *_parameter_axes(keys)), matter=Matter.GRADIENT,
+        axes=("pm", "1m", *_parameter_axes(keys)), matter=Matter.GRADIENT, picks=tuple(range(len(names))),
         differentiated=tuple(by.get(name, -1) for name in names),
         factors={names.index("dA0"): lambda X, *_: np.shape(X)[-1]} if dA0 else {},  # of the summed loss
         elsewhere={
@@ -89,6 +90,12 @@ def backward_equation(keys: tuple[str, ...], kind: Kind = Kind(), dA0: bool = Tr
             SATURATED: lambda X, Y, *theta: _saturated(keys, kind, theta, X, Y),
         },
     )  # fmt: skip
+
+
+def AL_equation(keys: tuple[str, ...], kind: Kind) -> Equation:
+    """AL end to end, evaluated with the backward, of which it is a part at the same inputs."""
+    whole = backward_equation(keys, kind)
+    return replace(whole.part("L_model_forward", {len(whole.outputs): "AL"}), matter=Matter.VALUE)
 
 
 def as_gradients(result: Value) -> Mapping[str, Value]:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from sandbox.network.functions import (
 )
 from sandbox.network.mistakes import WORDS, of_missing_keys, of_output
 from sandbox.network.model_equations import (
+    AL_equation,
     Kind,
     as_gradients,
     backward_equation,
@@ -33,7 +34,7 @@ from sandbox.noise import Noise
 from sandbox.typing import Array, Cache, Function, Inputs, Parameters, Value
 from sandbox.verifier.compare import Explanation
 from sandbox.verifier.equation import Equation
-from sandbox.verifier.local import compare_outputs, measured, references
+from sandbox.verifier.local import compare_outputs, measure_together, measured, references
 from sandbox.verifier.nested import difference
 from sandbox.verifier.oracle import who_is_wrong
 from sandbox.verifier.recording import Call, Recorder
@@ -68,7 +69,7 @@ class Model:
     def keys(self) -> tuple[str, ...]:
         return tuple(self.theta)
 
-    @property
+    @cached_property
     def inputs(self) -> Inputs:
         stack = np.broadcast_shapes(self.AL.shape[:-2], self.Y.shape[:-2])
         return (self.X, self.Y, *(np.broadcast_to(v, stack + v.shape[-2:]) for v in self.theta.values()))
@@ -157,15 +158,26 @@ def forward_rows(model: Model, result: Value) -> list[OutputRow]:
         AL, *parts = equation.unpack(result)
     except (TypeError, ValueError) as error:
         return [_malformed(equation, Scope.LOCAL, error)]
+    held = [parts[4 * l - 4 : 4 * l] for l in range(1, model.L + 1)]
+    measure_together((_forward_layer(model, l), tuple(of_l[:3])) for l, of_l in enumerate(held, start=1))
     rows: list[OutputRow] = []
-    for l in range(1, model.L + 1):
-        A = AL if l == model.L else parts[4 * l]
-        rows += _layer_rows(model, l, A, parts[4 * l - 4 : 4 * l])
-    whole, inputs = equation.part("L_model_forward", {0: "AL"}), (model.X, *model.theta.values())
+    for l, of_l in enumerate(held, start=1):
+        A = AL if l == model.L else held[l][0]
+        rows += _layer_rows(model, l, A, of_l)
+    whole, inputs = AL_equation(model.keys, model.kind), model.inputs
+    noise = model.measured(whole, inputs)
+    if noise.outputs[0].overflow:  # perhaps on the way back only
+        inputs = (model.X, *model.theta.values())
+        whole = equation.part("L_model_forward", {0: "AL"})
+        noise = model.measured(whole, inputs)
     return rows + compare_outputs(
-        whole, (AL,), model.measured(whole, inputs), inputs, scope=Scope.END_TO_END, layer=model.L,
-        candidates=_none,
-    )  # fmt: skip
+        whole, (AL,), noise, inputs, scope=Scope.END_TO_END, layer=model.L, candidates=_none
+    )
+
+
+def _forward_layer(model: Model, l: int) -> Equation:
+    name, activation = (f"A{l}", model.kind.activation) if l < model.L else ("AL", "sigmoid")
+    return LAYER_FORWARD[activation].part("L_model_forward", {0: name, 4: f"Z{l}"})
 
 
 def _layer_rows(model: Model, l: int, A: Array, cached: Sequence[Array]) -> Iterator[OutputRow]:
@@ -179,8 +191,7 @@ def _layer_rows(model: Model, l: int, A: Array, cached: Sequence[Array]) -> Iter
             finding = f"the cache of layer {l} does not hold the {handed} given." if wrong else ""
             verdict = Verdict.FAIL if wrong else Verdict.PASS
             yield OutputRow("L_model_forward", Scope.WIRING, l, f"cache {name}", verdict, finding)
-    name, activation = (f"A{l}", model.kind.activation) if l < model.L else ("AL", "sigmoid")
-    layer = LAYER_FORWARD[activation].part("L_model_forward", {0: name, 4: f"Z{l}"})
+    layer = _forward_layer(model, l)
     yield from compare_outputs(
         layer, (A, Z), measured(layer, tuple(inputs)), tuple(inputs), scope=Scope.WIRING, layer=l,
         candidates=_none,
@@ -276,6 +287,8 @@ def backward_rows(model: Model, call: Call, *, forward_right: bool) -> list[Outp
         call = replace(call, result=grads)
     end_to_end = _end_to_end(model, grads, forward_right)
     faults = {row.output: row.at_fault for row in end_to_end}
+    layers = (_layer(model, call, l, False) for l in range(model.L, 0, -1))
+    measure_together((layer.equation, layer.inputs) for layer in layers if layer)
     for l in range(model.L, 0, -1):
         wrong = any(row.output == f"dA{l}" and row.verdict is Verdict.FAIL for row in rows)
         if layer := _layer(model, call, l, wrong):

@@ -37,7 +37,7 @@ from sandbox.typing import Array
 
 ENLARGED = 8.0
 SPARE = 100  # steps that a sample of a loop may take after the reference has ended
-PIECE = 1 << 17  # numbers that are perturbed at a time
+PIECE = 1 << 15  # numbers that are perturbed at a time
 
 
 @dataclass(frozen=True, slots=True)

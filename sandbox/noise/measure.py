@@ -22,17 +22,19 @@ from sandbox.typing import Array
 
 K = 32
 MEMORY = 1 << 27  # bytes that the samples of one evaluation may take, if a few do
-PIECE = 1 << 20  # deviations that are squared at a time
+PIECE = 1 << 16  # deviations that are squared at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
 class Measured:
     """One output: `reference` in float64, `sigma` of its shape (not finite where the tested dtype
-    overflows); `overflow`: some number on the way to the outputs is beyond the tested dtype."""
+    overflows); `overflow`: some number on the way to the outputs is beyond the tested dtype; `samples`: the
+    degrees of freedom of sigma."""
 
     reference: Array
     sigma: Array
     overflow: bool
+    samples: int = K
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def measure(
                 totals[i] = np.hypot(totals.get(i, 0.0), _norm(value))
         deviations = (totals.pop(i) / np.sqrt(samples) for i in range(len(references)))
         outputs = tuple(
-            Measured(references[i], _sigma(references[i], deviation, state.precision), state.overflow)
+            Measured(
+                references[i], _sigma(references[i], deviation, state.precision), state.overflow, samples
+            )
             for i, deviation in enumerate(deviations)
         )
     return Noise(outputs, tuple(sorted(state.unknown)), state.kinks)

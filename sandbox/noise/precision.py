@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sandbox.typing import Array, Dtype
 
+LARGE = 1 << 12  # numbers, of which a sum of squares is found sooner than the largest and the smallest
 _NARROW = ("float16", "bfloat16")
 _FLOATS = ("float64", "float32", *_NARROW)
 
@@ -71,6 +72,8 @@ class Precision:
 
     def holds(self, y: Array) -> bool:
         """Whether no number is beyond the largest one, or undefined."""
+        if y.size > LARGE and y.flags.c_contiguous and np.vdot(y, y) < self.largest:
+            return True  # its root, which none is beyond, is below it too
         return y.size == 0 or bool(y.max() <= self.largest and y.min() >= -self.largest)
 
     def is_short(self, y: Array) -> Array:

@@ -58,9 +58,10 @@ class _Errors:
 
 
 @lru_cache(maxsize=1024)
-def threshold(components: int) -> float:
-    """The largest |computed - reference| / sigma allowed in an output of so many components."""
-    return float(-stdtrit(K, ALPHA / (2 * max(components, 1))))
+def threshold(components: int, samples: int = K) -> float:
+    """The largest |computed - reference| / sigma allowed in an output of so many components, with sigma from
+    so many samples."""
+    return float(-stdtrit(samples, ALPHA / (2 * max(components, 1))))
 
 
 def compare(
@@ -74,8 +75,8 @@ def compare(
     """
     g, computed = expected.reference, _as_array(given)
     row = partial(
-        row, shape=computed.shape, dtype=str(computed.dtype), threshold=threshold(g.size),
-        tensor_threshold=threshold(1),
+        row, shape=computed.shape, dtype=str(computed.dtype),
+        threshold=threshold(g.size, expected.samples), tensor_threshold=threshold(1, expected.samples),
     )  # fmt: skip
     incomparable = partial(row, Verdict.FAIL, sigma_error=np.inf, tensor_error=np.inf, relative_error=np.inf)
     if given is None:
@@ -170,12 +171,13 @@ def wrong_by(computed: Array, expected: Measured) -> Array:
     g, z = expected.reference, _errors(computed, expected, _comparable(computed, expected)).z
     error = computed.astype(np.float64) - g
     error -= np.sign(error) * np.minimum(np.abs(error), half_unit(computed))
-    return np.where(z > threshold(g.size), error, 0.0)
+    return np.where(z > threshold(g.size, expected.samples), error, 0.0)
 
 
 def agrees(computed: Array, expected: Measured) -> bool:
     errors = _errors(computed, expected, _comparable(computed, expected))
-    return errors.sigma_error <= threshold(computed.size) and errors.tensor_error <= threshold(1)
+    each, whole = threshold(computed.size, expected.samples), threshold(1, expected.samples)
+    return errors.sigma_error <= each and errors.tensor_error <= whole
 
 
 def _not_finite(first: Entry, computed: Array) -> str:
@@ -235,7 +237,8 @@ def _overflown(computed: Array, expected: Measured) -> Array:
     g, largest = expected.reference, Precision.of(computed.dtype).largest
     beyond = largest + half_unit(np.asarray(largest, computed.dtype))
     infinite = computed.astype(np.float64) == np.copysign(np.inf, g)
-    return np.asarray(infinite & (np.abs(g) + threshold(g.size) * expected.sigma >= beyond))
+    limit = threshold(g.size, expected.samples)
+    return np.asarray(infinite & (np.abs(g) + limit * expected.sigma >= beyond))
 
 
 def _undefined(computed: Array, g: Array, comparable: Array) -> str:

@@ -280,7 +280,8 @@ def _linear(s: _Subject) -> None:
 def _scaled(output: Measured, factor: float, limits: Precision) -> Measured:
     g, sigma = output.reference * factor, output.sigma * abs(factor) + limits.underflow
     beyond = np.abs(g) > limits.largest / 8  # what leads to it may overflow
-    return Measured(g, np.where(beyond, np.inf, sigma), output.overflow or bool(beyond.any()))
+    overflow = output.overflow or bool(beyond.any())
+    return replace(output, reference=g, sigma=np.where(beyond, np.inf, sigma), overflow=overflow)
 
 
 def _not_finite(s: _Subject) -> None:

@@ -29,7 +29,7 @@ class Watched:
     """The command on a file, and its lines as they come."""
 
     def __init__(self, file: Path) -> None:
-        command = "from experiments.cli import main; main()"
+        command = "from experiments.entry import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", command, "check", "--watch", str(file)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=file.parent,

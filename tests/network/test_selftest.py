@@ -87,6 +87,6 @@ def test_the_command_fails_when_a_mistake_is_missed(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.slow
 def test_the_command_runs_the_self_test_by_itself() -> None:
-    command = [sys.executable, "-c", "from experiments.cli import main; main()", "selftest"]
+    command = [sys.executable, "-c", "from experiments.entry import main; main()", "selftest"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{len(WRONG)} of {len(WRONG)} wrong implementations caught" in " ".join(done.stdout.split())

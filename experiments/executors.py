@@ -1,0 +1,223 @@
+"""Where groups are trained: in this process, or in processes of their own, one a core."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import types
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Protocol, Self, TypeAlias
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from experiments.files import GOES_ON, explained
+from experiments.group import Group
+from experiments.training import Examples
+from experiments.worker import Failure, Result, result, share, work
+from sandbox.typing import Array
+
+Tell: TypeAlias = Callable[[Array], None]
+"""Told every now and then, (groups, 2) of int64: of each group the run-steps that are done, and the runs
+found diverged. What it raises ends the training."""
+
+TELL_EVERY = 0.1  # seconds
+TRIES = 2  # of a group whose process is lost
+ONE_THREAD = dict.fromkeys(
+    [f"{library}_NUM_THREADS" for library in ("BLIS", "MKL", "OMP", "OPENBLAS")] + ["VECLIB_MAXIMUM_THREADS"],
+    "1",
+)
+SPAWN = multiprocessing.get_context("spawn")
+
+
+class WorkerError(RuntimeError):
+    """A process that trains was lost more than once with the same group."""
+
+
+class Executor(Protocol):
+    """Trains groups, between `with` and its end: then nothing of it is left running."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *raised: object) -> None: ...
+
+    def results(self, tell: Tell) -> Iterator[Result]:
+        """The groups' results, as they come.
+
+        Raises:
+            MemoryError: there is too little for a group. WorkerError: a process was lost again.
+        """
+        ...
+
+
+def available_cores() -> int:
+    """The cores that this process may use; one if it may not have processes of its own."""
+    if multiprocessing.current_process().daemon:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def executor(groups: Sequence[Group], examples: Examples, folder: Path, jobs: int) -> Executor:
+    """What trains these groups in at most so many processes; one is this one.
+
+    Args:
+        folder: for the examples, which the processes share.
+    """
+    jobs = min(jobs, len(groups))
+    if jobs <= 1:
+        return Here(groups, examples)
+    with explained("write into", folder):
+        share(examples, folder)
+    return Processes(groups, folder, jobs)
+
+
+class Here:
+    """In this process, with BLAS at one thread as everywhere."""
+
+    def __init__(self, groups: Sequence[Group], examples: Examples) -> None:
+        self.groups, self.examples = groups, examples
+
+    def __enter__(self) -> Self:
+        self.limits = threadpool_limits(1, user_api="blas")
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.limits.restore_original_limits()
+
+    def results(self, tell: Tell) -> Iterator[Result]:
+        counts = np.zeros((len(self.groups), 2), np.int64)
+        for number, group in enumerate(self.groups):
+
+            def count(steps: int, diverged: int, at: Array = counts[number]) -> None:
+                at += steps, diverged
+                tell(counts)
+
+            yield result(number, group, self.examples, count)
+
+
+@dataclass
+class _Worker:
+    """`number`: of the group it trains, if any."""
+
+    process: SpawnProcess
+    connection: Connection
+    number: int | None = None
+
+
+class Processes:
+    """In processes of their own, each of which is given a group when it has done the last."""
+
+    def __init__(self, groups: Sequence[Group], folder: Path, jobs: int) -> None:
+        self.groups, self.folder, self.jobs = groups, folder, jobs
+        self.counters = SPAWN.RawArray("q", 2 * len(groups))  # each written by one process only: no lock
+        self.waiting = deque(range(len(groups)))
+        self.workers: list[_Worker] = []
+        self.lost: Counter[int] = Counter()
+
+    def __enter__(self) -> Self:
+        try:
+            for _ in range(self.jobs):
+                self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for worker in self.workers:
+            worker.process.kill()
+        for worker in self.workers:
+            worker.process.join()
+            worker.connection.close()
+
+    def results(self, tell: Tell) -> Iterator[Result]:
+        counts = np.frombuffer(self.counters, np.int64).reshape(-1, 2)
+        while busy := {worker.connection: worker for worker in self.workers if worker.number is not None}:
+            for connection in wait(list(busy), TELL_EVERY):
+                yield from self._received(busy[connection])  # type: ignore[index]
+            tell(counts)
+
+    def _start(self) -> None:
+        ours, theirs = SPAWN.Pipe()
+        # A daemon: ended with this process, should nothing else end it.
+        process = SPAWN.Process(target=work, args=(theirs, self.folder, self.counters), daemon=True)
+        with _spawning():
+            process.start()
+        theirs.close()  # so that the end of the process is the end of the connection
+        self.workers.append(_Worker(process, ours))
+        self._give(self.workers[-1])
+
+    def _give(self, worker: _Worker) -> None:
+        worker.number = self.waiting.popleft() if self.waiting else None
+        if worker.number is not None:
+            with suppress(OSError):  # it has died, which is seen when its result is received
+                worker.connection.send((worker.number, self.groups[worker.number]))
+
+    def _received(self, worker: _Worker) -> Iterator[Result]:
+        try:
+            outcome: Result | Failure = worker.connection.recv()
+        except (EOFError, OSError):
+            self._lost(worker)
+            return
+        self._give(worker)  # first, so that it need not wait until its result is stored
+        if isinstance(outcome, Failure):
+            raise self._error(outcome)
+        yield outcome
+
+    def _lost(self, worker: _Worker) -> None:
+        """Its group is the first of a new process."""
+        number = worker.number
+        assert number is not None
+        self.workers.remove(worker)
+        worker.connection.close()
+        worker.process.join()
+        self.lost[number] += 1
+        if self.lost[number] == TRIES:
+            raise WorkerError(
+                f"jobs: the process that trained {self._words(number)} was lost {TRIES} times (exit code "
+                f"{worker.process.exitcode}), expected it to live; give fewer --jobs if memory is short, "
+                f"then {GOES_ON}."
+            )
+        self.counters[2 * number : 2 * number + 2] = [0, 0]
+        self.waiting.appendleft(number)
+        self._start()
+
+    def _error(self, failure: Failure) -> Exception:
+        what = self._words(failure.number)
+        if failure.memory:
+            return MemoryError(f"too little to train {what} beside {self.jobs - 1} other processes")
+        return RuntimeError(f"training {what} failed in its process:\n{failure.traceback}")
+
+    def _words(self, number: int) -> str:
+        points = self.groups[number].points
+        architecture = points[0].architecture
+        return f"{len(points)} runs of depth {architecture.depth} and width {architecture.width}"
+
+
+@contextmanager
+def _spawning() -> Iterator[None]:
+    """What a process takes over when it starts: BLAS at one thread; deafness to Ctrl-C, which a terminal
+    sends to every process and this one answers; and nothing of the script or notebook that is running, which
+    it would run once more."""
+    resource_tracker.ensure_running()  # it would make SIGINT heard again below
+    main, environment = sys.modules["__main__"], {name: os.environ.get(name) for name in ONE_THREAD}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in environment.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

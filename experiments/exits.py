@@ -1,0 +1,43 @@
+"""What the user can mend becomes a sentence and an exit code."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from typer import Exit
+
+from experiments.data import DataError
+from experiments.executors import WorkerError
+from experiments.files import GOES_ON, StoreError
+from experiments.sentences import escaped
+from experiments.spec import SpecError
+from experiments.verification import GradientError
+
+
+def failed(exit_code: int, *errors: Exception | str) -> Exit:
+    """The exit, after these errors are said."""
+    for error in errors:
+        print(f"Error: {error}", file=sys.stderr)
+    return Exit(exit_code)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """2: input, results, disk or memory that will not do. 1: a wrong gradient."""
+    try:
+        yield
+    except (SpecError, DataError, StoreError, WorkerError) as error:
+        raise failed(2, escaped(str(error))) from None
+    except GradientError as error:
+        raise failed(1, error) from None
+    except BrokenPipeError:
+        raise  # nobody reads the output any more
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        why = escaped(f"{where}{error.strerror or error}")
+        raise failed(2, f"{why}; mend that, then {GOES_ON}.") from None
+    except MemoryError as error:
+        why = str(error) or "there is too little"
+        raise failed(2, f"memory: {why}; give fewer --jobs or a smaller spec, then {GOES_ON}.") from None
+    except RecursionError:
+        raise failed(2, "something in the input is nested too deeply; make it flatter.") from None

@@ -1,0 +1,140 @@
+"""What of a spec is to be done, and in which groups."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+
+from experiments.data import Dataset, load_data
+from experiments.group import Group, Trained
+from experiments.grouping import groups, work
+from experiments.points import Architecture, Origin, Point
+from experiments.provenance import code_revision
+from experiments.resources import check_resources
+from experiments.spec import Spec
+from experiments.store import Found, Run, Store
+from experiments.verdicts import Verdicts
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What there is of a spec's runs, and what is missing.
+
+    Attributes:
+        jobs: processes that train.
+        points: of the spec.
+        origin: of all their runs.
+        found: what is stored of them.
+        verdicts: on their gradients.
+        keep: the points whose final parameters are wanted.
+        missing: what is to be trained: runs that are not stored, or not with the final parameters wanted.
+    """
+
+    data: Dataset
+    jobs: int
+    points: list[Point]
+    origin: Origin
+    store: Store
+    found: Found
+    verdicts: Verdicts
+    keep: frozenset[Point]
+    missing: list[Point]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """n_0 and m of the training examples."""
+        n_0, m = self.data.X_train.shape
+        return n_0, m
+
+    def steps(self, point: Point) -> int:
+        """The steps that it still has to take."""
+        return point.steps - self._first(point)
+
+    def work(self, point: Point) -> float:
+        """Seconds, estimated, that it still takes."""
+        return work(point, *self.size) * self.steps(point) / point.steps
+
+    def groups(self) -> "Groups":
+        """Of what is missing. First those whose final parameters are to be checked, for which others wait,
+        then by size, so that no large one is left for the end."""
+        sample = self.verdicts.sample
+        alike: defaultdict[int, list[Point]] = defaultdict(list)
+        for point in sorted(self.missing, key=lambda point: point not in sample):
+            alike[self._first(point)].append(point)
+        found = [group for points in alike.values() for group in groups(points, self.jobs, *self.size)]
+        found.sort(key=lambda group: (sample.isdisjoint(group), -sum(map(self.work, group))))
+        return Groups(self, found)
+
+    def stored_sample(self) -> Iterator[tuple[list[Point], Trained]]:
+        """The points whose final parameters are to be checked and need not be trained for it."""
+        missing = set(self.missing)
+        for points in _alike(self.verdicts.sample - missing):
+            yield points, self.store.trained([self.found.runs[point] for point in points])
+
+    def _first(self, point: Point) -> int:
+        """The step from which it goes on."""
+        shorter = self.found.shorter.get(point)
+        return shorter.point.steps if shorter else 0
+
+
+class Groups(Sequence[Group]):
+    """Groups, each of which is made when it is asked for: what it goes on from is read then."""
+
+    def __init__(self, survey: Survey, points: list[tuple[Point, ...]]) -> None:
+        self.survey, self.points = survey, points
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @overload
+    def __getitem__(self, number: int) -> Group: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Group]: ...
+    def __getitem__(self, number: int | slice) -> Group | list[Group]:
+        if isinstance(number, slice):
+            return [self[i] for i in range(len(self))[number]]
+        points, survey = self.points[number], self.survey
+        shorter = [survey.found.shorter[point] for point in points if point in survey.found.shorter]
+        keep = tuple(point in survey.keep for point in points)
+        return Group(points, keep, survey.store.trained(shorter) if shorter else None)
+
+
+def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey:
+    """Look at what is stored; nothing is computed, but for the hash of the data.
+
+    Raises:
+        SpecError: the sweep is too large.
+        DataError: the data cannot be used.
+        StoreError: the results cannot be read.
+    """
+    data = load_data(spec.data, spec.train_fraction, spec.split_seed)
+    n_0, m = data.X_train.shape
+    check_resources(spec, n_0, m, jobs, store.results, keep_parameters=keep_parameters)
+    origin = Origin(data.sha256, code_revision())
+    points = spec.points()
+    found = store.read(points, origin)
+    verdicts = Verdicts(points, store, origin)
+    keep = frozenset(points) if keep_parameters else verdicts.sample
+    bare = _without_parameters([found.runs[p] for p in points if p in found.runs and p in keep], store)
+    missing = [point for point in points if point not in found.runs or point in bare]
+    return Survey(data, jobs, points, origin, store, found, verdicts, keep, missing)
+
+
+def _without_parameters(runs: Iterable[Run], store: Store) -> set[Point]:
+    """Those that were stored without their final parameters, and have some: they did not diverge."""
+    bare = {run.point: run for run in runs if not run.kept}
+    return {
+        points[i]
+        for points in _alike(bare)
+        for i in np.flatnonzero(store.trained([bare[point] for point in points]).diverged_at < 0)
+    }
+
+
+def _alike(points: Iterable[Point]) -> list[list[Point]]:
+    """By architecture."""
+    found: defaultdict[Architecture, list[Point]] = defaultdict(list)
+    for point in points:
+        found[point.architecture].append(point)
+    return list(found.values())

@@ -1,0 +1,176 @@
+"""The verbs that name a sweep, but for `run`: sweep, figures, export."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from rich.console import Console
+from typer import Argument, Option
+
+from experiments.exits import exit_codes
+from experiments.machine import in_words
+from experiments.progress import shown
+from experiments.spec import Spec, SpecError, make_spec
+from experiments.spec_file import read_fields
+from experiments.sweep import Plan, plan, run_sweep
+
+Results = Annotated[Path, Option(help="Folder of the results.")]
+Name = Annotated[str, Argument(help="Name of the results; or their file, DIR/NAME.h5.")]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a sweep is run, as its options say."""
+
+    results: Path
+    jobs: int | None
+    keep_parameters: bool
+    quiet: bool
+
+
+def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
+    """A command with the action's name and docstring and the options of a sweep; with --dry-run it says what
+    it would do."""
+
+    @exit_codes()
+    def command(
+        what: Annotated[
+            str | None, Argument(help="TOML file of a spec (name, data, depths, widths, ...), or a NAME.")
+        ] = None,
+        name: Annotated[str | None, Option(help="Name of the results, default main.")] = None,
+        data: Annotated[str | None, Option(help="'digits' (the default) or an HDF5 file.")] = None,
+        train_fraction: Annotated[
+            float | None, Option(help="Of the examples, for training; the others test (0.8).")
+        ] = None,
+        split_seed: Annotated[int | None, Option(help="Of the choice of these examples (0).")] = None,
+        depth: Annotated[list[int] | None, Option(help="Layers with parameters; repeatable.")] = None,
+        width: Annotated[list[int] | None, Option(help="Units of a hidden layer; repeatable.")] = None,
+        learning_rate: Annotated[list[float] | None, Option(help="Repeatable.")] = None,
+        seed: Annotated[list[int] | None, Option(help="Of the initial parameters; repeatable.")] = None,
+        scheme: Annotated[
+            list[str] | None, Option(help="Initialisation: small, he or inverse_sqrt; repeatable.")
+        ] = None,
+        activation: Annotated[list[str] | None, Option(help="Of the hidden layers; repeatable.")] = None,
+        cost: Annotated[list[str] | None, Option(help="That is minimised; repeatable.")] = None,
+        steps: Annotated[int | None, Option(help="Full-batch gradient steps of each run.")] = None,
+        dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
+        results: Results = Path("results"),
+        jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
+        keep_parameters: Annotated[
+            bool, Option("--keep-parameters", help="Store final parameters: runs can be made longer.")
+        ] = False,
+        dry_run: Annotated[
+            bool, Option("--dry-run", help="Say what there is to do, and do nothing.")
+        ] = False,
+        quiet: Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")] = False,
+    ) -> None:
+        options = {
+            "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
+            "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
+            "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
+        }  # fmt: skip
+        given = {field: value for field, value in options.items() if value is not None}
+        with _warnings_in_a_line():
+            spec = make_spec(_fields(what, given))
+            if dry_run:
+                print(_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
+            else:
+                action(spec, How(results, jobs, keep_parameters, quiet))
+
+    command.__name__, command.__doc__ = action.__name__, action.__doc__
+    return command
+
+
+def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a spec; options take precedence over the file."""
+    if what is None:
+        return options
+    if what.endswith(".toml") or os.sep in what or os.path.isfile(what):
+        return read_fields(Path(what)) | options
+    if "name" in options:
+        raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
+    return options | {"name": what}
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *where: f"Warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+def _in_words(plan: Plan) -> str:
+    estimate = plan.estimate
+    outdated = f", {plan.outdated} trained by another revision of the code" if plan.outdated else ""
+    return (
+        f"runs     {plan.points}, of which {plan.done} done{outdated}\n"
+        f"groups   {plan.groups}, in {plan.jobs} processes\n"
+        f"time     about {estimate.seconds:.2g} s\n"
+        f"memory   about {in_words(estimate.memory)}\n"
+        f"disk     about {in_words(estimate.disk)}"
+    )
+
+
+def sweep(spec: Spec, how: How) -> Path:
+    """Train every combination of the given values, with gradients checked before and after.
+
+    Only runs that are not stored yet are trained: killed or interrupted, the same command goes on where it
+    stopped, and a sweep that has grown trains what is new. Options take precedence over the file.
+
+    Examples: autodiff-sandbox sweep deep --depth 2 --depth 8 --scheme he --learning-rate 0.1;
+    autodiff-sandbox sweep deep.toml --dry-run
+    """
+    with shown(Console(stderr=True), how.quiet) as progress:
+        file = run_sweep(
+            spec, how.results, jobs=how.jobs, keep_parameters=how.keep_parameters, progress=progress
+        )
+    print(f"results  {file}")
+    return file
+
+
+@exit_codes()
+def figures(
+    name: Name = "main",
+    results: Results = Path("results"),
+    out: Annotated[Path | None, Option(help="Folder, default figures/ in that of the results.")] = None,
+) -> None:
+    """Draw the figures of a sweep as PDF, SVG and PNG.
+
+    Example: autodiff-sandbox figures main
+    """
+    from experiments.figures import draw_figures
+
+    name, results = _named(name, results)
+    for path in draw_figures(name, results, out or results / "figures"):
+        print(f"figure   {path}")
+
+
+@exit_codes()
+def export(
+    name: Name,
+    csv: Annotated[str, Option(metavar="FILE", help="The file to write; - prints.")],
+    results: Results = Path("results"),
+    curves: Annotated[bool, Option("--curves", help="Also the cost before each step.")] = False,
+) -> None:
+    """Write a sweep's runs as a table, one a row.
+
+    Example: autodiff-sandbox export main --csv main.csv
+    """
+    from experiments.dataset import load
+    from experiments.export import to_csv
+
+    to_csv(load(*_named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
+
+
+def _named(name: str, results: Path) -> tuple[str, Path]:
+    """The name and the folder; a path says both."""
+    path = Path(name)
+    return (path.stem, path.parent) if path.suffix == ".h5" else (name, results)

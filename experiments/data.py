@@ -1,5 +1,6 @@
 """The examples a sweep trains on: handwritten digits, or an HDF5 file."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,7 +67,7 @@ def load_data(data: str, train_fraction: float, split_seed: int) -> Dataset:
 def _read(path: Path) -> dict[str, Array]:
     """The arrays of one format. What they are is looked at before any is read: a small file can hold the
     shape of an array that no machine can."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # which a path too long is none of, either
         raise DataError(
             f"data: got {shown(str(path))}, which is no file; expected 'digits' or the path of an HDF5 file."
         )

@@ -29,7 +29,14 @@ PACKAGES = (
 )
 
 TRAINING = {
-    "sandbox.network": ("activations.py", "costs.py", "passes.py", "validation.py", "workspace.py"),
+    "sandbox.network": (
+        "activations.py",
+        "costs.py",
+        "memory.py",
+        "passes.py",
+        "validation.py",
+        "workspace.py",
+    ),
     "experiments": ("group.py", "training.py"),
 }
 """The sources that fix a run's numbers, by their packages."""

@@ -177,15 +177,6 @@ class Spec(BaseModel):
         """The number of points."""
         return math.prod(len(getattr(self, field)) for field in AXES)
 
-    @property
-    def groups(self) -> list[tuple[Scheme, int, int]]:
-        """(scheme, depth, width) of each group: the runs that train together as one stack."""
-        return [(s, d, w) for s in self.schemes for d in self.depths for w in self.widths]
-
-    @property
-    def runs_per_group(self) -> int:
-        return len(self.learning_rates) * len(self.seeds)
-
     def canonical(self) -> str:
         """The spec as JSON with every default written out; equal specs give equal text."""
         return self.model_dump_json()

@@ -118,7 +118,7 @@ def test_a_file_of_little_memory_is_refused_when_less_is_free(
 
 def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "absent\x1b.h5", tmp_path, tmp_path / "pipe", "/dev/zero", "x\0y"):
+    for path in (tmp_path / "absent\x1b.h5", tmp_path, tmp_path / "pipe", "/dev/zero", "x\0y", "x/" * 10**5):
         assert "no file" in refusal(path)
     (tmp_path / "text.h5").write_text("text")
     assert "not a readable HDF5" in refusal(tmp_path / "text.h5")

@@ -19,7 +19,6 @@ from experiments.executors import ONE_THREAD, Executor, WorkerError, executor
 from experiments.group import Group, Trained
 from experiments.points import Architecture, Point
 from experiments.training import Examples
-from sandbox.network.workspace import with_ones
 from sandbox.typing import Array
 
 EXAMPLES = 2000  # at which a step of these networks takes about a millisecond
@@ -28,7 +27,7 @@ EXAMPLES = 2000  # at which a step of these networks takes about a millisecond
 @pytest.fixture(scope="module")
 def examples() -> Examples:
     X = np.random.default_rng(0).standard_normal((4, EXAMPLES))
-    X, Y = with_ones(X), (X[:1] > 0).astype(float)
+    Y = (X[:1] > 0).astype(float)
     return Examples(X, Y, X, Y)
 
 

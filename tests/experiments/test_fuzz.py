@@ -48,9 +48,10 @@ ranges = st.fixed_dictionaries(
     {}, optional={"start": numbers, "stop": numbers, "num": numbers, "step": numbers}
 ) | st.fixed_dictionaries({"start": st.floats(1e-3, 1), "stop": st.floats(1, 10), "num": wholes})
 nested = st.recursive(
-    scalars | st.just([]), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=3),
+    scalars | st.just([]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 good = {
     "name": st.sampled_from(["main", "a.b", "_-"]),
     "data": st.just("digits"),
@@ -263,7 +264,7 @@ def test_the_nastiest_take_little_memory(arguments: list[str], odd_files: Path) 
         f"depths = [{', '.join(map(str, range(1, 140_000)))}]\nseeds = [1, 2]"
     )
     (odd_files / "ranges.toml").write_text("learning_rates = {start = 1, stop = 2, num = 1000000000000}")
-    (odd_files / "dots.toml").write_text("a." * 20_000 + "a = 1")
+    (odd_files / "dots.toml").write_text("a." * 400_000 + "a = 1")
     with h5py.File(odd_files / "shape.h5", "w") as file:
         file.create_dataset("X", (10**6, 10**6), "f4", chunks=(10, 10))
         file.create_dataset("y", (10**6,), "f4", chunks=(10,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,10 +46,8 @@ def test_a_revision_changes_with_a_byte_of_a_source(
 
     def folder(package: str) -> Path:
         copy = tmp_path / package
-        copy.mkdir(exist_ok=True)
-        for file in files(package).iterdir():
-            if file.name.endswith(".py") and not (copy / file.name).exists():
-                (copy / file.name).write_bytes(file.read_bytes())
+        if not copy.exists():
+            shutil.copytree(str(files(package)), copy)
         return copy
 
     now = revision.__wrapped__  # type: ignore[attr-defined]  # not the one that is remembered
@@ -59,5 +58,5 @@ def test_a_revision_changes_with_a_byte_of_a_source(
     path.write_bytes(path.read_bytes() + b"\n")
     assert now() != before
     path.write_bytes(path.read_bytes()[:-1])
-    (tmp_path / "sandbox.network" / "new.py").touch()
+    (tmp_path / "sandbox" / "network" / "new.py").touch()
     assert (now() == before) == (revision is code_revision)

@@ -1,0 +1,260 @@
+"""Claims about the command line: what it says, where it puts it, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from experiments.cli import app
+from experiments.dataset import load
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """40 made-up examples."""
+    path = tmp_path_factory.mktemp("data") / "plain.h5"
+    X = np.random.default_rng(0).standard_normal((40, 4))
+    with h5py.File(path, "w") as file:
+        file["X"], file["y"] = X, X[:, 0] > 0
+    return str(path)
+
+
+SMALL = ["--depth", "1", "--width", "3", "--learning-rate", "0.1", "--steps", "2", "--scheme", "he"]
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def small(verb: str, data: str, results: Path, *more: object) -> Result:
+    """The verb on a sweep of two runs."""
+    return invoke(verb, *more, "--data", data, *SMALL, "--results", results, "--jobs", 1)
+
+
+@pytest.fixture(scope="module")
+def results(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a sweep named main, which is done; not to be written to."""
+    folder = tmp_path_factory.mktemp("results")
+    assert small("sweep", data, folder).exit_code == 0
+    return folder
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "--depth", "0"], "--depth is 0, expected a whole number of at least 1"),
+        (["sweep", "absent.toml"], "cannot read"),
+        (["sweep", "folder/absent"], "cannot read"),
+        (["sweep", "a name"], "name: got 'a name'"),
+        (["sweep", "one", "--name", "two"], "name: got 'one' and --name 'two', expected one"),
+        (["sweep", "--data", "absent.h5"], "no file"),
+        (["sweep", "--scheme", "xavier"], "'small', 'he' or 'inverse_sqrt'"),
+        (["sweep", "--activation", "rleu"], "did you mean 'relu'"),
+        (["sweep", "--jobs", "0"], "jobs: got 0, expected a whole number"),
+        (["sweep", "--depth", "1000000000"], "of memory, this machine has"),
+        (["figures", "absent"], "absent.h5"),
+        (["figures", "folder/absent.h5"], "absent.h5"),
+        (["export", "absent", "--csv", "-"], "absent.h5"),
+    ],
+)
+def test_bad_input_exits_2_with_a_sentence(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(28, "No space left on device", "/x"), "/x: No space left on device; mend that, then"),
+        (MemoryError("Unable to allocate"), "memory: Unable to allocate; give fewer --jobs"),
+        (MemoryError(), "memory: there is too little; give fewer --jobs"),
+        (RecursionError(), "nested too deeply"),
+    ],
+)
+def test_what_the_machine_refuses_exits_2_with_a_sentence(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("experiments.sweeping.run_sweep", refused)
+    result = invoke("sweep", "--results", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {message}" if message[0] != "n" else "Error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+# --- sweeps -----------------------------------------------------------------------------------
+
+
+def test_run_checks_sweeps_and_draws(data: str, tmp_path: Path) -> None:
+    result = small("run", data, tmp_path / "r")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Gradients right:")
+    assert f"results  {tmp_path / 'r' / 'main.h5'}" in result.stdout
+    assert len(list((tmp_path / "r" / "figures").iterdir())) == 12
+
+
+def test_quiet_says_only_what_was_made(data: str, tmp_path: Path) -> None:
+    result = small("sweep", data, tmp_path, "deep", "--quiet")
+    assert (result.exit_code, result.stdout) == (0, f"results  {tmp_path / 'deep.h5'}\n")
+    assert not result.stderr
+
+
+def test_a_dry_run_says_what_there_is_to_do(data: str, results: Path) -> None:
+    files = sorted(results.rglob("*"))
+    first = small("sweep", data, results, "--dry-run").stdout.splitlines()
+    assert first[0] == "runs     2, of which 2 done"
+    grown = small("run", data, results, "--dry-run", "--seed", 0, "--seed", 5).stdout
+    assert "runs     2, of which 1 done" in grown
+    for word in ("groups", "time", "memory", "disk"):
+        assert f"\n{word} " in grown
+    assert sorted(results.rglob("*")) == files
+
+
+def test_options_take_precedence_over_the_file(data: str, tmp_path: Path) -> None:
+    file = tmp_path / "spec.toml"
+    file.write_text(
+        f"name = 'of-file'\ndata = {data!r}\ndepths = [1]\nwidths = [3]\nlearning_rates = [0.1]\n"
+        "schemes = ['he']\nsteps = 2\n"
+    )
+    options = ["--seed", 7, "--activation", "tanh", "--cost", "mean_squared_error", "--results", tmp_path]
+    result = invoke("sweep", file, *options, "--name", "given", "--jobs", 1, "--train-fraction", 0.5)
+    assert result.exit_code == 0, result.output
+    run = load("given", tmp_path).isel(run=0)
+    assert (int(run.seed), str(run.activation.values)) == (7, "tanh")
+    assert str(run.cost.values) == "mean_squared_error"
+    assert "train_fraction 0.5" in load("given", tmp_path).attrs["data_preprocessing"]
+
+
+def test_figures_takes_a_name(results: Path, tmp_path: Path) -> None:
+    result = invoke("figures", "main", "--results", results, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert len(list(tmp_path.iterdir())) == 12
+
+
+def test_export_writes_a_table_of_a_name_or_its_file(results: Path, tmp_path: Path) -> None:
+    printed = invoke("export", "main", "--results", results, "--csv", "-").stdout
+    assert printed.startswith("depth,width,learning_rate,seed,scheme")
+    assert len(printed.splitlines()) == 1 + 2
+    assert invoke("export", results / "main.h5", "--csv", tmp_path / "t.csv").exit_code == 0
+    assert (tmp_path / "t.csv").read_text() == printed
+    curves = invoke("export", "main", "--results", results, "--csv", "-", "--curves").stdout
+    assert curves.splitlines()[0].endswith("cost_0,cost_1,cost_2")
+
+
+def test_nobody_need_read_on(results: Path) -> None:
+    command = [sys.executable, "-m", "experiments", "export", "main", "--results", results, "--csv", "-"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.stderr == ""
+
+
+def test_what_is_damaged_is_a_warning_in_a_line(data: str, results: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(results, tmp_path / "results")
+    damaged = list((folder / "runs").rglob("*.h5"))
+    for path in damaged:
+        path.write_bytes(b"damaged")
+    command = [sys.executable, "-m", "experiments", "sweep", *SMALL, "--data", data, "--results", folder]
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == done.stderr.count("Warning: results: ") == len(damaged)
+
+
+# --- check ------------------------------------------------------------------------------------
+
+
+def test_check_prints_a_report_and_exits_0() -> None:
+    result = CliRunner().invoke(app, ["check", "--depth", "2", "--width", "3", "--examples", "5"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Gradients right: sigmoid_backward, relu_backward, linear_backward,")
+
+
+@pytest.mark.usefixtures("little_shrinking")
+@pytest.mark.parametrize(
+    ("source", "exit_code"),
+    [
+        ("def relu_backward(dA, cache):\n    print('hello')\n    return np.where(cache > 0, dA, 0)\n", 0),
+        ("def relu_backward(dA, cache):\n    print('hello')\n    return np.where(cache > 0, dA, 1)\n", 1),
+    ],
+)
+@pytest.mark.parametrize("cases", [[], ["--cases", "3"]])
+def test_json_is_json_whatever_the_checked_file_prints(
+    source: str, exit_code: int, cases: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"import numpy as np\nprint('loaded')\n{source}")
+    result = CliRunner().invoke(app, ["check", str(file), "--json", *cases])
+    assert result.exit_code == exit_code, result.output
+    report = json.loads(result.stdout)
+    assert report["ok"] is (exit_code == 0)
+    assert report["yours"] == ["relu_backward"]
+    assert not result.stderr
+
+
+def test_a_file_that_exits_is_checked_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text("def relu(Z):\n    return Z, Z\nimport sys\nsys.exit(0)\n")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "leaves.py"), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["yours"] == ["relu"]
+
+
+def test_the_version_is_printed() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("autodiff-sandbox 0.")
+
+
+BOTH = """
+import numpy as np
+from sandbox import Operation
+
+def linear_backward(dZ, cache):
+    A_prev, W, b = cache
+    return W.T @ dZ, dZ @ A_prev.T, dZ.sum(axis=1, keepdims=True) / dZ.shape[1]
+
+def relu(x):  # a helper of the operation, with another signature than the exercise's
+    return np.maximum(x, 0)
+
+double = Operation(lambda x: (2 * x, None), lambda dout, cache: {factor} * dout, lambda x: 2 * x{examples})
+again = Operation(lambda x: (2 * x, None), lambda dout, cache: 2 * dout, lambda x: 2 * x, [(np.ones(2),)])
+"""
+
+
+def test_a_file_of_functions_and_operations_is_checked_for_both(tmp_path: Path) -> None:
+    file = tmp_path / "both.py"
+    file.write_text(BOTH.format(factor=2, examples=", [(np.ones(2),)]"))
+    result = CliRunner().invoke(app, ["check", str(file), "--json"])
+    assert result.exit_code == 1, result.output
+    assert {n: r["ok"] for n, r in json.loads(result.stdout)["parts"].items()} == {
+        "both.py": False, "double": True, "again": True,
+    }  # fmt: skip
+
+
+def test_an_operation_that_cannot_be_checked_does_not_hide_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(BOTH.format(factor=2, examples="").replace("linear_backward", "_linear_backward"))
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 2
+    assert "Values right: again forward." in result.stdout
+    assert result.stderr.startswith("Error: double: there are no inputs and no examples")

@@ -1,0 +1,219 @@
+"""Claims about being stopped: at any moment, by any means, at once, and nothing that was done is lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+import xarray
+
+from experiments.dataset import load
+
+SOON = 2.0  # seconds: one, and as much again for a machine that is not alone
+PATIENCE = 60.0
+SAYS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated", signal.SIGHUP: "Hung up"}
+SPEC = [
+    *("--depth", "2", "--depth", "3", "--width", "16"),
+    *("--learning-rate", "0.01", "--learning-rate", "0.5", "--learning-rate", "1e9"),
+    *("--seed", "0", "--seed", "1", "--seed", "2"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 made-up images of 4 by 4, which are read without scikit-learn."""
+    path, rng = tmp_path_factory.mktemp("data") / "images.h5", np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        for part in ("train", "test"):
+            file[f"{part}_set_x"] = rng.integers(0, 256, (200, 4, 4, 3), dtype=np.uint8)
+            file[f"{part}_set_y"] = rng.integers(0, 2, 200)
+    return path
+
+
+def command(data: Path, results: Path, steps: int = 300, jobs: int = 2) -> list[str]:
+    """A sweep of 36 runs."""
+    return [
+        sys.executable, "-m", "experiments", "sweep", *SPEC, "--steps", str(steps), "--data", str(data),
+        "--results", str(results), "--jobs", str(jobs),
+    ]  # fmt: skip
+
+
+@contextmanager
+def started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """The command, once it can be stopped; as long as that is not, Python itself is starting."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        wait_until(lambda: signal.SIGTERM in handled(process.pid))
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def handled(pid: int) -> set[int]:
+    """The signals for which the process has a handler."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+    return {number for number in range(1, 32) if mask >> (number - 1) & 1}
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    for _ in range(int(PATIENCE / 0.01)):
+        if happened():
+            return
+        time.sleep(0.01)
+    raise AssertionError("waited in vain")
+
+
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return list(psutil.Process(process.pid).children(recursive=True))
+    return []
+
+
+def unfinished(results: Path) -> list[Path]:
+    """What is neither a result nor a lock."""
+    return [path for path in results.rglob("*") if path.is_file() and path.suffix not in (".h5", ".lock")]
+
+
+def same_each_time(results: Path) -> list[xarray.Dataset]:
+    return [
+        load("main", results, group).drop_vars(("seconds", "checked"), errors="ignore").drop_attrs()
+        for group in ("", "layers", "verification")
+    ]
+
+
+def assert_same(results: list[xarray.Dataset], expected: list[xarray.Dataset]) -> None:
+    for found, wanted in zip(results, expected, strict=True):
+        xarray.testing.assert_identical(found, wanted)
+
+
+# --- signals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", SAYS)
+@pytest.mark.parametrize("after", [0.0, 0.2, 0.5])
+def test_it_can_be_stopped_from_the_first_moment_on(
+    number: signal.Signals, after: float, data: Path, tmp_path: Path
+) -> None:
+    with started(command(data, tmp_path)) as process:
+        time.sleep(after)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=SOON)
+    assert process.returncode == 128 + number
+    assert said.splitlines()[-1] == (
+        f"{SAYS[number]}; what is finished is kept, and the same command goes on from there."
+    )
+    assert "Traceback" not in said
+    assert not unfinished(tmp_path)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("when", ["training", "JAX is loaded"])
+def test_ctrl_c_ends_the_training_and_all_its_processes(
+    jobs: int, when: str, data: Path, tmp_path: Path
+) -> None:
+    with started(command(data, tmp_path, steps=10**5, jobs=jobs)) as process:
+        wait_until(lambda: is_loaded(process, "jaxlib"))
+        if when == "training":
+            wait_until(lambda: list(tmp_path.rglob("verified-*.h5")))
+        others = descendants(process)
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does: every process gets it
+        _, said = process.communicate(timeout=SOON)
+    assert process.returncode == 130
+    lines = [line for line in said.splitlines() if not line.startswith("sweep ")]
+    assert lines == ["Interrupted; what is finished is kept, and the same command goes on from there."]
+    assert (len(others) >= 3) == (jobs == 2)  # two, and the resource tracker
+    assert not psutil.wait_procs(others, timeout=SOON)[1]
+    assert not unfinished(tmp_path)
+
+
+def is_loaded(process: subprocess.Popen[str], library: str) -> bool:
+    return any(library in part.path for part in psutil.Process(process.pid).memory_maps())
+
+
+def test_what_swallows_the_interruption_delays_it_only() -> None:
+    code = """
+import time
+from experiments import cli, entry
+
+def swallow():
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(100)
+        except BaseException:
+            pass
+
+cli.app = swallow
+entry.main()
+"""
+    with started([sys.executable, "-c", code]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SOON)
+    assert process.returncode == 130
+    assert said == "Interrupted.\n"
+
+
+def test_a_signal_that_is_ignored_stays_so(data: Path, tmp_path: Path) -> None:
+    with started(["nohup", *command(data, tmp_path)]) as process:
+        assert signal.SIGHUP not in handled(process.pid)
+
+
+# --- kills ------------------------------------------------------------------------------------
+
+
+def disturbed(data: Path, results: Path, how: signal.Signals, draw: random.Random) -> None:
+    """Start the sweep, and after a moment send the signal to it, or now and then to one of its processes."""
+    with started(command(data, results)) as process:
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=draw.uniform(0, 3))
+        others = descendants(process)
+        if others and draw.random() < 0.3:
+            with suppress(psutil.NoSuchProcess):
+                draw.choice(others).kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=draw.uniform(0, 2))
+        process.send_signal(how)
+        said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode in (0, -how, 128 + how), said
+    assert "Traceback" not in said
+
+
+def kill(times: int, data: Path, folder: Path, kinds: list[signal.Signals]) -> None:
+    """Disturb sweeps so many times, and compare their results with those of one that nobody disturbed."""
+    subprocess.run(command(data, folder / "whole"), check=True, capture_output=True)
+    expected, draw = same_each_time(folder / "whole"), random.Random(0)
+    for number in range(times):
+        results = folder / str(number // 6)
+        disturbed(data, results, kinds[number % len(kinds)], draw)
+        if number % 6 == 5 or number == times - 1:
+            subprocess.run(command(data, results), check=True, capture_output=True)
+            assert_same(same_each_time(results), expected)
+            assert not unfinished(results)
+            assert not (results / "runs" / "set-aside").exists()
+
+
+@pytest.mark.slow
+def test_a_dozen_interruptions_of_any_kind_change_nothing(data: Path, tmp_path: Path) -> None:
+    kill(12, data, tmp_path, [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_change_nothing(data: Path, tmp_path: Path) -> None:
+    kill(100, data, tmp_path, [signal.SIGKILL])

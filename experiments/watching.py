@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from experiments.entry import Stopped
+from experiments.stopping import Stopped
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import Verdict
 

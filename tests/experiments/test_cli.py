@@ -164,7 +164,7 @@ def test_export_writes_a_table_of_a_name_or_its_file(results: Path, tmp_path: Pa
 
 
 def test_nobody_need_read_on(results: Path) -> None:
-    command = [sys.executable, "-m", "experiments", "export", "main", "--results", results, "--csv", "-"]
+    command = [sys.executable, "-m", "experiments", "export", "main", "--results", str(results), "--csv", "-"]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
@@ -177,8 +177,8 @@ def test_what_is_damaged_is_a_warning_in_a_line(data: str, results: Path, tmp_pa
     damaged = list((folder / "runs").rglob("*.h5"))
     for path in damaged:
         path.write_bytes(b"damaged")
-    command = [sys.executable, "-m", "experiments", "sweep", *SMALL, "--data", data, "--results", folder]
-    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
+    command = [sys.executable, "-m", "experiments", "sweep", *SMALL, "--data", data]
+    done = subprocess.run([*command, "--results", str(folder), "--dry-run"], capture_output=True, text=True)
     assert done.returncode == 0
     assert len(done.stderr.splitlines()) == done.stderr.count("Warning: results: ") == len(damaged)
 

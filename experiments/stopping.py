@@ -1,0 +1,73 @@
+"""A process that can be stopped at any moment, and then says how to go on."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+STOPPING = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated", signal.SIGHUP: "Hung up"}
+GRACE = 0.8  # seconds, in which to stop in good order
+
+
+class Stopped(BaseException):
+    """A signal asks to stop. Not a KeyboardInterrupt, which other libraries answer in their own ways."""
+
+
+@contextmanager
+def stoppable(how_to_go_on: str = "") -> Iterator[None]:
+    """At the first signal Stopped is raised in the main thread, and when that gets here the process ends:
+    what runs in other threads is not waited for. Should it not get here in time (the main thread is inside of
+    compiled code, or somebody swallows it), another thread ends the process.
+
+    Args:
+        how_to_go_on: said at the end.
+    """
+    received: list[int] = []
+    ended = threading.Event()
+    _listen(received, ended, how_to_go_on)
+    try:
+        yield
+    except BaseException as error:
+        if received and not (isinstance(error, SystemExit) and not error.code):
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+            _leave(received[0], how_to_go_on)
+        raise
+    finally:
+        ended.set()
+        for number in STOPPING:  # nothing is left that could be stopped in good order
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _listen(received: list[int], ended: threading.Event, how_to_go_on: str) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            raise Stopped
+
+    def end_in_time() -> None:
+        number = os.read(reading, 1)[0]
+        if not ended.wait(GRACE):
+            _leave(number, how_to_go_on)
+
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)  # is written to at once, whatever the main thread does
+    threading.Thread(target=end_in_time, daemon=True).start()
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, stop)
+
+
+def _leave(number: int, how_to_go_on: str) -> NoReturn:
+    """End at once: processes that train end with this one, and what is unfinished goes at the next start."""
+    cursor = "\033[?25h" if os.isatty(2) else ""  # a bar hides it
+    with suppress(OSError):  # the terminal is gone
+        os.write(2, f"{cursor}{STOPPING[signal.Signals(number)]}{how_to_go_on}.\n".encode())
+    os._exit(128 + number)

@@ -10,8 +10,11 @@ from typer.testing import CliRunner
 
 from experiments.cli import app
 from sandbox.network import selftest
+from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.catalogue import RIGHT, WRONG, Implementation
-from sandbox.network.selftest import Outcome, SelfTest, run_selftest
+from sandbox.network.costs import COSTS
+from sandbox.network.selftest import CATALOGUE, WORKSPACES, Outcome, SelfTest, run_selftest
+from sandbox.network.workspace import is_possible
 from sandbox.verifier.rows import Matter
 
 
@@ -33,11 +36,12 @@ def test_the_catalogue_is_as_large_as_is_claimed() -> None:
 
 
 def test_no_two_implementations_have_the_same_name() -> None:
-    assert len({entry.name for entry in (*WRONG, *RIGHT)}) == len(WRONG) + len(RIGHT)
+    assert len({entry.name for entry in CATALOGUE}) == len(CATALOGUE)
 
 
 def test_the_self_test_is_of_the_whole_catalogue(result: SelfTest) -> None:
-    assert [outcome.implementation for outcome in result.outcomes] == [*WRONG, *RIGHT]
+    assert [outcome.implementation for outcome in result.outcomes] == [*CATALOGUE]
+    assert (*WRONG, *RIGHT, *WORKSPACES) == CATALOGUE
 
 
 @pytest.mark.parametrize("entry", WRONG, ids=lambda entry: entry.name)
@@ -54,10 +58,15 @@ def test_manners_alone_pass_where_the_check_is_not_strict(outcomes: dict[str, Ou
     assert passed == {entry.name for entry in WRONG if entry.matter is Matter.MANNER} != set()
 
 
-@pytest.mark.parametrize("entry", RIGHT, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [*RIGHT, *WORKSPACES], ids=lambda entry: entry.name)
 def test_a_right_implementation_raises_no_alarm(entry: Implementation, outcomes: dict[str, Outcome]) -> None:
     first = outcomes[entry.name].first
     assert first is None, str(first)
+
+
+def test_the_workspace_is_tested_for_all_that_is_computed_in_place() -> None:
+    in_place = [(a, c) for a in ACTIVATIONS for c in COSTS if is_possible(a, c)]
+    assert [entry.name for entry in WORKSPACES] == [f"workspace_{a}_{c}" for a, c in in_place] != []
 
 
 def test_a_self_test_that_misses_something_is_false() -> None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from experiments.files import StoreError, explained
+from experiments.files import StoreError, built_in_memory, explained
 from experiments.points import Architecture, Origin, Point, key
 from experiments.store import Run, Store, label
 from experiments.verification import OUTPUTS, Verification
@@ -101,8 +101,9 @@ def write_dataset(
     runs = _all_runs(store, points, origin)
     _check_verdicts(points, verifications)
     path = store.results / f"{name}.h5"
-    with explained("write", path):
+    with built_in_memory(path):
         content = _content(store, runs, origin, verifications, about, parameters)
+    with explained("write", path):
         _make_way(store, path)
     store.replace(path, content, seal(content))
     return path

@@ -50,6 +50,16 @@ def explained(what: str, path: Path, argument: str = "results") -> Iterator[None
 
 
 @contextlib.contextmanager
+def built_in_memory(path: Path) -> Iterator[None]:
+    """Where HDF5 builds the file in memory, it says OSError or RuntimeError for memory that it cannot get."""
+    try:
+        yield
+    except (MemoryError, OSError, RuntimeError):
+        with explained("write", path):
+            raise MemoryError from None
+
+
+@contextlib.contextmanager
 def replaced(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
     """A new file that is in the place of `path`, whole, when the block ends; none when it fails.
 

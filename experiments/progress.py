@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 LINE_EVERY = 10.0  # seconds
 
@@ -58,16 +59,18 @@ def shown(
 
 @contextmanager
 def _bar(console: Console, clock: Callable[[], float]) -> Iterator[Show]:
+    whole = Column(no_wrap=True)  # in a narrow terminal the words go on in a second line
     columns = (
-        TextColumn("sweep"), BarColumn(bar_width=20), TaskProgressColumn(), TextColumn("{task.description}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        BarColumn(bar_width=10, table_column=whole), TaskProgressColumn(table_column=whole),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=whole),
+        TextColumn("{task.description}", table_column=Column()),
     )  # fmt: skip
-    speed = _Speed(clock)
+    pace = _Pace(clock)
     with Progress(*columns, console=console, get_time=clock) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("sweep", total=1.0)
 
         def show(status: Status) -> None:
-            bar.update(task, total=1.0, completed=status.part, description=_words(status, speed(status)))
+            bar.update(task, completed=status.part, description=_words(status, pace(status)))
 
         yield show
 
@@ -76,34 +79,44 @@ class _Lines:
     """A line when runs are done, and otherwise every LINE_EVERY seconds."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
-        self.console, self.clock, self.speed = console, clock, _Speed(clock)
+        self.console, self.clock, self.pace = console, clock, _Pace(clock)
         self.runs_done, self.last = -1, clock()
 
     def __call__(self, status: Status) -> None:
-        speed, now = self.speed(status), self.clock()
+        pace, now = self.pace(status), self.clock()
         if status.runs_done == self.runs_done and now - self.last < LINE_EVERY:
             return
         self.runs_done, self.last = status.runs_done, now
-        self.console.print(
-            f"sweep {status.part:4.0%}  {_words(status, speed)}", soft_wrap=True, highlight=False
-        )
+        left = "" if pace.left is None else f", {pace.left:.0f} s left"
+        line = f"sweep {status.part:4.0%}  {_words(status, pace)}{left}"
+        self.console.print(line, soft_wrap=True, highlight=False)
 
 
-class _Speed:
-    """Run-steps a second since the first status."""
+@dataclass(frozen=True)
+class _Rate:
+    """speed: run-steps a second. left: seconds to the end at this rate; None: not known."""
+
+    speed: float
+    left: float | None
+
+
+class _Pace:
+    """The rate since the first status."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.first: tuple[float, int] | None = None
+        self.first: tuple[float, Status] | None = None
 
-    def __call__(self, status: Status) -> float:
-        now = self.clock()
-        began, steps = self.first = self.first or (now, status.steps_done)
-        return (status.steps_done - steps) / max(now - began, 1e-3)
+    def __call__(self, status: Status) -> _Rate:
+        began, first = self.first = self.first or (self.clock(), status)
+        seconds, part = self.clock() - began, status.part - first.part
+        left = seconds * (1 - status.part) / part if part > 0 else None
+        return _Rate((status.steps_done - first.steps_done) / max(seconds, 1e-3), left)
 
 
-def _words(status: Status, speed: float) -> str:
+def _words(status: Status, rate: _Rate) -> str:
     return (
-        f"{status.runs_done}/{status.runs} runs, {status.steps_done}/{status.steps} steps, "
-        f"{status.diverged} diverged, {status.verified}/{status.architectures} verified, {speed:.3g} steps/s"
+        f"{status.runs_done}/{status.runs} runs, {status.diverged} diverged, "
+        f"{status.verified}/{status.architectures} verified, {rate.speed:.3g} steps/s, "
+        f"{status.steps_done}/{status.steps} steps"
     )

@@ -18,7 +18,7 @@ from sandbox.network.workspace import is_possible
 PARENT = 300 * 10**6  # the process with all libraries, JAX among them
 WORKER = 50 * 10**6  # a process with NumPy
 POINT = 2000  # a point, its key and where its run is stored
-RUN_ON_DISK = 1000  # a run but for its values at steps and layers, in a group's file and the combined one
+RUN_ON_DISK = 500  # a run but for its values at steps and layers, in a group's file and the combined one
 BLOCK = 2**27  # of curves on their way into the combined file
 
 # A check of gradients, measured.

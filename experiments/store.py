@@ -23,6 +23,7 @@ import numpy as np
 
 from experiments.files import (
     StoreError,
+    built_in_memory,
     content_name,
     explained,
     make_folder,
@@ -165,7 +166,7 @@ class Store:
         """
         about = {**environment, "started": times[0], "ended": times[1]}
         folder = self._folder(origin, points[0].architecture)
-        with _in_memory(folder):
+        with _packing(folder):
             content = pack_group(Stored(tuple(points), origin, trained, about))
         return self._write(folder, "", content)
 
@@ -236,7 +237,7 @@ class Store:
     def write_verification(self, verdict: Verification, origin: Origin) -> Path:
         """Store a verdict; return its file. Raises as `write`."""
         folder = self._folder(origin, verdict.architecture)
-        with _in_memory(folder):
+        with _packing(folder):
             content = pack_verification(verdict, origin)
         return self._write(folder, VERDICT, content)
 
@@ -350,12 +351,9 @@ def _stored(file: Path) -> Stored:
 
 
 @contextlib.contextmanager
-def _in_memory(folder: Path) -> Iterator[None]:
-    """HDF5 says "OSError" for memory that it cannot get."""
-    try:
-        yield
-    except ImplausibleError as error:
-        raise StoreError(f"results: a group for {folder} is not stored: {error}.") from None
-    except (MemoryError, OSError, RuntimeError):
-        with explained("write into", folder):
-            raise MemoryError from None
+def _packing(folder: Path) -> Iterator[None]:
+    with built_in_memory(folder):
+        try:
+            yield
+        except ImplausibleError as error:
+            raise StoreError(f"results: a file for {folder} is not stored: {error}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,24 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and ".work" not in path.parts
     }
+
+
+class Told(list[str]):
+    """A store's sentences, and the store."""
+
+    def __init__(self, results: Path) -> None:
+        self.store = Store(results, self.append)
+
+
+def assert_same(found: Trained, expected: Trained) -> None:
+    for field in fields(Trained):
+        if field.name != "parameters":
+            np.testing.assert_array_equal(getattr(found, field.name), getattr(expected, field.name))
+    assert found.parameters.keys() == expected.parameters.keys()
+    for name, value in expected.parameters.items():
+        np.testing.assert_array_equal(found.parameters[name], value, strict=True)
+
+
+def read_back(store: Store, of: list[Point]) -> Trained:
+    found = store.read(of, ORIGIN)
+    return store.trained([found.runs[point] for point in of])

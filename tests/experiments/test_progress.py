@@ -1,4 +1,4 @@
-"""Claims about the bar of a slow check at the command line."""
+"""Claims about what is shown of a slow check, and of a sweep."""
 
 import io
 import re
@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from experiments import cli
+from experiments.progress import Status, shown
 
 CHECK = ["check", "--depth", "8", "--width", "48", "--examples", "64", "--seed", "11"]  # a second
 
@@ -46,3 +47,51 @@ def test_a_quick_check_shows_nothing_nor_does_one_in_a_pipe(
     result, shown = checked(monkeypatch, terminal=terminal, slow=slow)
     assert result.exit_code == 0
     assert shown == ""
+
+
+# --- a sweep ----------------------------------------------------------------------------------
+
+
+def sweep_shown(statuses: list[tuple[float, Status]], *, terminal: bool, quiet: bool = False) -> str:
+    """What is shown of statuses, each at its time in seconds."""
+    shown_to, now = io.StringIO(), [0.0]
+    console = Console(file=shown_to, force_terminal=terminal, width=100, color_system=None)
+    with shown(console, quiet, lambda: now[0]) as show:
+        for now[0], status in statuses:
+            show(status)
+    return shown_to.getvalue()
+
+
+def status(part: float, runs_done: int, diverged: int = 0) -> Status:
+    return Status(
+        runs=40, steps=4000, architectures=2, runs_done=runs_done, steps_done=int(4000 * part),
+        diverged=diverged, verified=1, part=part,
+    )  # fmt: skip
+
+
+SWEEP = [
+    (0.0, status(0.0, 0)),
+    (5.0, status(0.05, 0)),
+    (12.0, status(0.1, 0, 3)),
+    (13.0, status(0.25, 10, 3)),
+]
+
+
+def test_a_log_has_a_line_every_ten_seconds_and_at_each_group() -> None:
+    assert sweep_shown(SWEEP, terminal=False).splitlines() == [
+        "sweep   0%  0/40 runs, 0 diverged, 1/2 verified, 0 steps/s, 0/4000 steps",
+        "sweep  10%  0/40 runs, 3 diverged, 1/2 verified, 33.3 steps/s, 400/4000 steps, 108 s left",
+        "sweep  25%  10/40 runs, 3 diverged, 1/2 verified, 76.9 steps/s, 1000/4000 steps, 39 s left",
+    ]
+
+
+def test_a_terminal_has_a_bar_that_moves_within_a_group() -> None:
+    shown = sweep_shown(SWEEP, terminal=True)
+    assert "━" in shown
+    assert "25% 0:00:" in shown
+    assert "10/40 runs, 3 diverged, 1/2 verified, 76.9 steps/s, 1000/4000 steps" in shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_quiet_sweep_shows_nothing(terminal: bool) -> None:
+    assert sweep_shown(SWEEP, terminal=terminal, quiet=True) == ""

@@ -74,7 +74,7 @@ def test_final_parameters_take_room_of_their_own() -> None:
 
 def test_a_small_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "free_disk", lambda folder: 10**6)
-    assert "need about 19.5 MB of disk, that of --results has 1 MB free" in refusal(TEN_THOUSAND, tmp_path)
+    assert "need about 14.5 MB of disk, that of --results has 1 MB free" in refusal(TEN_THOUSAND, tmp_path)
 
 
 def test_disk_is_looked_up_where_the_folder_will_be(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Claims about the figures: every one in every format, a set for each kind of network, whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments import figures
+from experiments.dataset import write_dataset
+from experiments.figures import draw_figures
+from experiments.points import Architecture
+from experiments.store import Store, StoreError
+from tests.experiments.made import ORIGIN, SMALL, points, put, verdict
+
+FIGURES = ["cost_curves", "final_cost", "gradient_error", "gradient_norm"]
+
+
+def swept(results: Path, *architectures: Architecture) -> Store:
+    store = Store(results)
+    for each in architectures:
+        put(store, points(each, seeds=2), diverged=[1])
+    every = [point for each in architectures for point in points(each, seeds=2)]
+    write_dataset(
+        store,
+        "main",
+        every,
+        ORIGIN,
+        [verdict(each) for each in architectures],
+        {"spec": '{"data": "digits"}'},
+    )
+    return store
+
+
+def test_every_figure_is_written_in_three_formats(tmp_path: Path) -> None:
+    swept(tmp_path, SMALL, replace(SMALL, depth=1))
+    files = draw_figures("main", tmp_path)
+    assert sorted(files) == sorted(
+        tmp_path / "figures" / f"main-{figure}.{extension}"
+        for figure in FIGURES
+        for extension in ("pdf", "svg", "png")
+    )
+    assert {path.read_bytes()[:4] for path in files} == {b"%PDF", b"<?xm", b"\x89PNG"}
+    assert len(list((tmp_path / "figures").iterdir())) == len(files)
+
+
+@pytest.mark.parametrize(
+    ("changes", "suffixes"),
+    [
+        ({"activation": "tanh"}, ["-relu", "-tanh"]),
+        ({"cost": "mean_squared_error"}, ["-cross_entropy", "-mean_squared_error"]),
+        ({"width": 5}, ["-width3", "-width5"]),
+        ({"width": 5, "activation": "tanh"}, ["-width3-relu", "-width5-tanh"]),
+    ],
+)
+def test_there_is_a_set_for_each_kind_of_network(
+    changes: dict[str, object], suffixes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept(tmp_path, SMALL, replace(SMALL, **changes))  # type: ignore[arg-type]
+    monkeypatch.setattr(figures, "FORMATS", {"svg": {"Date": None}})
+    monkeypatch.setattr(figures, "FIGURES", {"final_cost": figures.FIGURES["final_cost"]})
+    files = draw_figures("main", tmp_path, tmp_path / "here")
+    assert sorted(path.name for path in files) == sorted(
+        f"main-final_cost{suffix}.svg" for suffix in suffixes
+    )
+
+
+def test_equal_results_give_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept(tmp_path, SMALL)
+    monkeypatch.setattr(figures, "FIGURES", {"gradient_norm": figures.FIGURES["gradient_norm"]})
+    before = {path: path.read_bytes() for path in draw_figures("main", tmp_path)}
+    assert {path: path.read_bytes() for path in draw_figures("main", tmp_path)} == before
+
+
+def test_figures_that_cannot_be_written_are_one_sentence_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept(tmp_path, SMALL)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match=r"out: cannot make the folder .*; move away the file"):
+        draw_figures("main", tmp_path, tmp_path / "file")
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StoreError, match=r"out: cannot write .*pdf \(No space left on device\)"):
+        draw_figures("main", tmp_path, tmp_path / "figures")
+    assert list((tmp_path / "figures").iterdir()) == []

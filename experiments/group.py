@@ -93,8 +93,8 @@ def run_group(group: Group, examples: Examples, progress: Progress) -> Trained:
 
 
 def chunk_size(architecture: Architecture, examples: Examples) -> int:
-    """How many networks to train side by side: as many as the cache holds A and dA of one layer for."""
-    of_one = 2 * architecture.width * examples.m * examples.X_train.itemsize
+    """How many networks to train side by side: as many as the cache holds the activations of."""
+    of_one = architecture.depth * architecture.width * examples.m * examples.X_train.itemsize
     return int(np.clip(CACHE // of_one, 1, LARGEST_CHUNK))
 
 

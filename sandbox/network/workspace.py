@@ -20,7 +20,7 @@ What overflows or underflows on the way is the caller's to silence, with `np.err
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,13 +130,23 @@ class Workspace:
         self.dA = {l: widest[:, :, : dims[l]] for l in hidden}
         for l in hidden:
             self.A[l][:, :, -1] = 1
-        self._dW = {l: stack(*dW.shape[1:]) for l, dW in self.dW.items()}  # of each block
+        self._as_factors(stack)
+
+    def _as_factors(self, stack: Callable[[int, int], Array]) -> None:
+        """W, W^T, A^T and dW of each block as the products take them: views, made once."""
+        self._W = {l: W[:, None] for l, W in self.W.items()}
+        self._W_T = {l: W[:, None, :, :-1].mT for l, W in self.W.items()}
+        self._dW = {l: stack(*dW.shape[1:]) for l, dW in self.dW.items()}
+        self._A_T_dW = {
+            l: [(self.A[l - 1][..., some, :].mT, dW[..., some]) for some in _columns(dW)]
+            for l, dW in self._dW.items()
+        }
 
     # --- one layer --------------------------------------------------------------------------
 
     def linear_forward(self, l: int) -> None:
         """Z[l] = [W[l] b[l]] [A[l-1]; 1]."""
-        np.matmul(self.W[l][:, None], self.A[l - 1], out=self.Z[l])
+        np.matmul(self._W[l], self.A[l - 1], out=self.Z[l])
 
     def activation_forward(self, l: int) -> None:
         """A[l] = g(Z[l])."""
@@ -144,14 +154,14 @@ class Workspace:
 
     def linear_backward(self, l: int) -> None:
         """m [dW[l] db[l]] = dZ[l] [A[l-1]; 1]^T,  dA[l-1] = W[l]^T dZ[l]."""
-        dZ, A_prev, W = self.Z[l], self.A[l - 1], self.W[l][:, None, :, :-1]
-        for some in _columns(self.dW[l]):
-            np.matmul(dZ, A_prev[..., some, :].mT, out=self._dW[l][..., some])
+        dZ, W_T = self.Z[l], self._W_T[l]
+        for A_prev_T, dW in self._A_T_dW[l]:
+            np.matmul(dZ, A_prev_T, out=dW)
         np.add.reduce(self._dW[l], axis=1, out=self.dW[l])
         if l == self.L > 1:  # of one unit
-            np.multiply(W.mT, dZ, out=self.dA[l - 1])
+            np.multiply(W_T, dZ, out=self.dA[l - 1])
         elif l > 1:
-            np.matmul(W.mT, dZ, out=self.dA[l - 1])
+            np.matmul(W_T, dZ, out=self.dA[l - 1])
 
     def activation_backward(self, l: int) -> None:
         """dZ[l] = dA[l] * g'(Z[l])."""
@@ -177,7 +187,7 @@ class Workspace:
         np.divide(self.dtheta, self.batch.m, out=self.dtheta)
 
     def update(self, learning_rates: Array) -> Array:
-        """theta - learning_rate dtheta; whether a bit of it changed, (networks,).
+        """theta - learning_rate dtheta; and whether a bit of it changed, (networks,).
 
         Args:
             learning_rates: (networks,), of the workspace's dtype.
@@ -219,7 +229,7 @@ def _layers(theta: Array, shapes: Mapping[int, tuple[int, int]]) -> dict[int, Ar
 
 def _columns(dW: Array) -> Iterator[slice]:
     """Its columns, in parts that are small products each where there are but a few."""
-    _, n, columns = dW.shape
+    *_, n, columns = dW.shape
     count = -(-columns * n // SMALL_GRADIENT)
     width = -(-columns // count) if count <= 4 else columns
     return (slice(start, start + width) for start in range(0, columns, width))
@@ -234,5 +244,4 @@ def _split(layers: Mapping[int, Array], d: str) -> Parameters:
 
 
 def _bits(theta: Array) -> Array:
-    bits: Array = theta.view(np.dtype(f"u{theta.itemsize}"))
-    return bits
+    return np.asarray(theta.view(np.dtype(f"u{theta.itemsize}")))

@@ -256,6 +256,42 @@ def test_a_read_only_disk_can_be_read_and_not_written(mounted: Callable[[str], P
         pass
 
 
+@pytest.fixture
+def bound(tmp_path: Path) -> None:
+    """Not for a user whom no permissions bind."""
+    (tmp_path / "probe").touch(0)
+    if os.access(tmp_path / "probe", os.R_OK):
+        pytest.skip("no permissions bind this user")
+
+
+@pytest.mark.usefixtures("bound")
+@pytest.mark.parametrize("folder", ["runs", ".work", "the architecture's"])
+def test_a_folder_that_may_not_be_written_to_is_named_and_its_runs_are_found(folder: str, told: Told) -> None:
+    file = put(told.store, points())
+    path = file.parent if folder == "the architecture's" else told.store.results / folder
+    path.chmod(0o500)
+    other = points(DEEP) if folder == "runs" else points(rates=(7.0,))
+    if folder == "runs":
+        file.parent.parent.chmod(0o500)
+    try:
+        assert told.store.read(points(), ORIGIN).runs.keys() == set(points())
+        with pytest.raises(
+            StoreError, match=r"\(Permission denied\); mind the permissions or choose another"
+        ):
+            put(told.store, other)
+    finally:
+        file.parent.parent.chmod(0o700)
+        path.chmod(0o700)
+    put(told.store, other)
+
+
+@pytest.mark.usefixtures("bound")
+def test_a_file_that_may_not_be_read_is_told_and_set_aside(told: Told) -> None:
+    put(told.store, points()).chmod(0)
+    assert told.store.read(points(), ORIGIN).runs == {}
+    assert "it cannot be read (Permission denied); it lies in" in told[0]
+
+
 @pytest.mark.parametrize("place", ["results", "results/runs", "results/.work", "the architecture's"])
 def test_a_file_where_a_folder_should_be_is_named(place: str, tmp_path: Path) -> None:
     told = Told(tmp_path / "results")

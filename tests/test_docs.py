@@ -32,6 +32,27 @@ def test_a_page_shows_what_the_command_prints(
     assert without_numbers(printed.output) == without_numbers(shown[1])
 
 
+def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/sweeps.md").read_text()
+    spec = re.search(r"```toml\n(# rates.toml\n.*?)```", text, re.S)
+    assert spec
+    (tmp_path / "rates.toml").write_text(spec[1])
+    monkeypatch.chdir(tmp_path)
+
+    def is_shown(command: str, *, lines: int | None = None, more: str = "") -> None:
+        shown = re.search(rf"autodiff-sandbox {re.escape(command)}\n```\n\n```\n(.*?)```", text, re.S)
+        assert shown, command
+        printed = CliRunner().invoke(app, [*command.split(), *more.split()])
+        assert printed.exit_code == 0, printed.output
+        first = "".join(printed.stdout.splitlines(keepends=True)[:lines])
+        assert without_numbers(first) == without_numbers(shown[1])
+
+    is_shown("sweep rates.toml --dry-run", more="--jobs 2")
+    assert CliRunner().invoke(app, ["sweep", "rates.toml", "--jobs", "1"]).exit_code == 0
+    is_shown("sweep rates.toml --depth 8 --depth 2 --depth 4 --dry-run", more="--jobs 2")
+    is_shown("export rates --csv -", lines=2)
+
+
 def without_numbers(text: str) -> list[str]:
     """Which depend on the BLAS in their last digits, and with them the spaces of a table."""
     words = re.sub(r"-?\d[\d.]*(e[-+]\d+)?", "N", text).split()

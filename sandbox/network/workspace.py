@@ -213,6 +213,10 @@ class Workspace:
         """Copies of dW{l} and db{l}, (networks, ...)."""
         return _split(self.dW, "d")
 
+    def positive(self) -> Array:
+        """Whether Z[L] > 0, that is AL > 1/2, after `forward`; (networks, m)."""
+        return np.asarray(self.of_examples(self.Z[self.L])[:, 0] > 0)
+
     def of_examples(self, in_blocks: Array) -> Array:
         """A copy of an array of (networks, blocks, n, size) as (networks, n, m)."""
         networks, _, n, _ = in_blocks.shape

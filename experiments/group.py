@@ -16,7 +16,7 @@ CACHE = 2**20
 
 Progress = Callable[[int, int], None]
 """Told of the steps of all runs done since the last call, and of the runs found diverged since. The steps
-that a diverged or stalled run need not take count as done."""
+that a run need not take, since it diverged, stalled or goes on from a shorter one, count as done."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,17 @@ def run_group(group: Group, examples: Examples, progress: Progress) -> Trained:
     """
     _check(group)
     architecture = group.points[0].architecture
-    step = steps_of(architecture, examples)
+    step = steps_of(architecture, examples.X_train, examples.Y_train)
+    tests = steps_of(architecture, examples.X_test, examples.Y_test)
     at_once = chunk_size(architecture, examples)
     parts = []
     if group.start is not None and (settled := _settled(group)).size:
         parts.append((settled, _extended(group, settled)))
-        progress(len(settled) * group.points[0].steps, 0)
+        progress(len(settled) * group.points[0].steps, int(np.sum(group.start.diverged_at >= 0)))
     for first, runs in _unfinished(group):
         for i in range(0, len(runs), at_once):
             some = runs[i : i + at_once]
-            parts.append((some, _trained(group, some, first, examples, step, progress)))
+            parts.append((some, _trained(group, some, first, examples, (step, tests), progress)))
     return _joined(parts)
 
 
@@ -153,22 +154,26 @@ def _unfinished(group: Group) -> Iterator[tuple[int, Array]]:
 
 # --- one chunk ------------------------------------------------------------------------------
 
+_Steps = tuple[Callable[[int], Step], Callable[[int], Step]]
+"""On training and on test examples."""
+
 
 def _trained(
-    group: Group, runs: Array, first: int, examples: Examples, step: Callable[[int], Step], progress: Progress
+    group: Group, runs: Array, first: int, examples: Examples, steps_of: _Steps, progress: Progress
 ) -> Trained:
     """Train these runs side by side, from step `first`."""
     began = time.perf_counter()
     points = [group.points[run] for run in runs]
-    architecture, steps = points[0].architecture, points[0].steps
-    rates = np.array([point.learning_rate for point in points], architecture.dtype)
+    dtype, steps = points[0].architecture.dtype, points[0].steps
+    rates = np.array([point.learning_rate for point in points], dtype)
     start = _part(group.start, runs) if first and group.start is not None else None
     chunk = Chunk(rates, np.full((len(runs), steps + 1), np.nan), first)
     if start is not None:
         chunk.cost_curve[:, : first + 1] = start.cost_curve
+        progress(first * len(runs), 0)
     initial = initial_parameters(points, examples.n_0) if start is None else start.parameters
-    chunk.train(initial, step, progress)
-    accuracies = _accuracies(chunk, architecture, examples)
+    chunk.train(initial, steps_of[0], progress)
+    accuracies = _accuracies(chunk, examples, steps_of)
     taken = chunk.taken / chunk.taken.sum() if chunk.taken.any() else np.full(len(runs), 1 / len(runs))
     kept = np.array([i for i in chunk.final if group.keep[runs[i]]], np.int64)
     return Trained(
@@ -187,12 +192,14 @@ def _trained(
     )
 
 
-def _accuracies(chunk: Chunk, architecture: Architecture, examples: Examples) -> Array:
+def _accuracies(chunk: Chunk, examples: Examples, steps_of: _Steps) -> Array:
     """On training and test examples, (2, runs)."""
     accuracies = np.full((2, len(chunk.learning_rates)), np.nan)
-    for i, parameters in chunk.final.items():
-        accuracies[0, i] = accuracy(parameters, examples.X_train, examples.Y_train, architecture.activation)
-        accuracies[1, i] = accuracy(parameters, examples.X_test, examples.Y_test, architecture.activation)
+    if runs := list(chunk.final):
+        keys = chunk.final[runs[0]]
+        final = {key: np.stack([chunk.final[run][key] for run in runs]) for key in keys}
+        for of, Y, step_of in zip(accuracies, (examples.Y_train, examples.Y_test), steps_of, strict=True):
+            of[runs] = accuracy(final, Y, step_of)
     return accuracies
 
 

@@ -81,6 +81,7 @@ class Step(Protocol):
     def forward(self) -> Array: ...
     def backward(self) -> None: ...
     def update(self, learning_rates: Array) -> Array: ...
+    def positive(self) -> Array: ...
     def parameters(self) -> Parameters: ...
     def gradients(self) -> Gradients: ...
 
@@ -88,9 +89,9 @@ class Step(Protocol):
 class PassesStep:
     """The step by the passes, of networks whose activation or cost cannot be computed in place."""
 
-    def __init__(self, architecture: "Architecture", examples: Examples) -> None:
+    def __init__(self, architecture: "Architecture", X: Array, Y: Array) -> None:
         self._activation, self._cost = architecture.activation, architecture.cost
-        self._X, self._Y = examples.X_train, examples.Y_train
+        self._X, self._Y = X, Y
 
     def load(self, parameters: "Mapping[str, Array]") -> None:
         self._parameters = dict(parameters)
@@ -110,11 +111,14 @@ class PassesStep:
         """Whether a bit of the parameters changed, of each network."""
         before, after = self._parameters, update_parameters(self._parameters, self._gradients, learning_rates)
         self._parameters = after
-        same = [
-            [before[key][i].tobytes() == after[key][i].tobytes() for key in after]
+        return np.array([
+            any(before[key][i].tobytes() != after[key][i].tobytes() for key in after)
             for i in range(len(learning_rates))
-        ]
-        return np.logical_not(np.all(same, axis=1))
+        ])  # fmt: skip
+
+    def positive(self) -> Array:
+        """Whether Z[L] > 0, that is AL > 1/2; (networks, m)."""
+        return np.asarray(self._caches[-1][1][:, 0] > 0)
 
     def parameters(self) -> Parameters:
         return dict(self._parameters)
@@ -123,13 +127,13 @@ class PassesStep:
         return {key: value for key, value in self._gradients.items() if not key.startswith("dA")}
 
 
-def steps_of(architecture: "Architecture", examples: Examples) -> Callable[[int], Step]:
+def steps_of(architecture: "Architecture", X: Array, Y: Array) -> Callable[[int], Step]:
     """A step for so many networks: the workspace, or the passes where the activation or the cost cannot be
     computed in place. The workspaces share the examples; each is made once."""
     if not is_possible(architecture.activation, architecture.cost):
-        return lambda networks: PassesStep(architecture, examples)
-    dims = layer_dims(examples.n_0, architecture)
-    shared = batch(examples.X_train, examples.Y_train, block_size(dims, examples.m))
+        return lambda networks: PassesStep(architecture, X, Y)
+    dims = layer_dims(len(X), architecture)
+    shared = batch(X, Y, block_size(dims, X.shape[1]))
     of_kind = partial(Workspace, dims, shared, activation=architecture.activation, cost=architecture.cost)
     return cache(of_kind)
 
@@ -146,7 +150,6 @@ class Chunk:
             earlier, then to be filled.
         diverged_at, stalled_at: (runs,), the step at which a run's cost was found too large or not finite,
             and from which on no parameter changes by a bit; -1: not.
-        taken: (runs,), the steps that were computed.
         gradient_norm_start, gradient_norm_end: (runs, L), Frobenius norm of dW[l].
         final: of each run that did not diverge, its parameters.
     """
@@ -156,10 +159,20 @@ class Chunk:
     first: int
     diverged_at: Array = field(init=False)
     stalled_at: Array = field(init=False)
-    taken: Array = field(init=False)
     gradient_norm_start: Array = field(init=False)
     gradient_norm_end: Array = field(init=False)
     final: dict[int, Parameters] = field(default_factory=dict)
+    _step: Step = field(init=False)
+
+    @property
+    def steps(self) -> int:
+        return int(self.cost_curve.shape[1]) - 1
+
+    @property
+    def taken(self) -> Array:
+        """(runs,), the steps that were computed."""
+        ended = np.where(self.diverged_at >= 0, self.diverged_at, self.steps)
+        return np.asarray(np.where(self.stalled_at >= 0, self.stalled_at + 1, ended) - self.first)
 
     def train(
         self, initial: Parameters, step_of: Callable[[int], Step], progress: Callable[[int, int], None]
@@ -169,66 +182,73 @@ class Chunk:
         A run that diverged or stalled leaves at once: it costs no more time. `progress` is told of every step
         the number of runs that took it, and of those found diverged.
         """
-        self._begin(initial, step_of)
-        # Overflow on the way to divergence is expected and recorded in diverged_at.
-        with np.errstate(all="ignore"):
-            self._train(progress)
-
-    def _begin(self, initial: Parameters, step_of: Callable[[int], Step]) -> None:
         runs, depth = len(self.learning_rates), len(initial) // 2
         self.diverged_at, self.stalled_at = np.full((2, runs), -1)
-        self.taken = np.zeros(runs, int)
         self.gradient_norm_start, self.gradient_norm_end = np.full((2, runs, depth), np.nan)
-        self._alive, self._step_of = np.arange(runs), step_of
-        self._step = step_of(runs)
-        self._step.load(initial)
+        self._step_of, self._progress = step_of, progress
+        self._go_on_with(np.arange(runs), initial)
+        # Overflow on the way to divergence is expected and recorded in diverged_at.
+        with np.errstate(all="ignore"):
+            self._train()
 
-    def _train(self, progress: Callable[[int, int], None]) -> None:
-        steps = self.cost_curve.shape[1] - 1
-        for t in range(self.first, steps + 1):
-            self._forward(t, progress)
+    def _train(self) -> None:
+        for t in range(self.first, self.steps + 1):
+            self._forward(t)
             if not self._alive.size:
                 return
             self._step.backward()
             if t == 0:
                 self.gradient_norm_start[self._alive] = _norms(self._step.gradients())
-            if t == steps:
+                self._highest = self._highest_costs()
+            if t == self.steps:
                 break
-            changed = self._step.update(self.learning_rates[self._alive])
-            self.taken[self._alive] += 1
-            progress(len(self._alive), 0)
+            changed = self._step.update(self._rates)
+            self._progress(len(self._rates), 0)
             if not changed.all():
-                self._settle(t, ~changed, progress)
+                self._settle(t, ~changed)
                 if not self._alive.size:
                     return
         self._finish(np.ones(len(self._alive), bool))
 
-    def _forward(self, t: int, progress: Callable[[int, int], None]) -> None:
+    def _go_on_with(self, runs: Array, parameters: Parameters) -> None:
+        """These runs alone are alive."""
+        self._alive, self._rates = runs, self.learning_rates[runs]
+        self._highest = self._highest_costs()
+        if runs.size:
+            self._step = self._step_of(len(runs))
+            self._step.load(parameters)
+
+    def _highest_costs(self) -> Array:
+        """Of the runs alive, beyond which they have diverged; before the first step, any finite cost."""
+        first = np.nan_to_num(self.cost_curve[self._alive, 0], nan=np.inf)
+        return np.asarray(np.minimum(DIVERGENCE_FACTOR * first, np.finfo(float).max))
+
+    def _forward(self, t: int) -> None:
         """The cost of step t, without the runs that are found diverged by it."""
-        cost = self._step.forward().astype(float)
-        highest = np.finfo(float).max  # which infinity and NaN are not below
-        if t > 0:
-            highest = np.minimum(DIVERGENCE_FACTOR * self.cost_curve[self._alive, 0], highest)
-        kept = cost <= highest
+        cost = self._step.forward()
+        kept = cost <= self._highest
         if not kept.all():
-            self.diverged_at[self._alive[~kept]] = t
-            self.cost_curve[self._alive[~kept], t:] = np.nan
-            missed = self.cost_curve.shape[1] - 1 - t
-            progress(missed * int(np.sum(~kept)), int(np.sum(~kept)))
+            self._diverge(t, ~kept)
             cost = cost[kept]
-            self._keep(kept)
             if kept.any():
                 self._step.forward()
         self.cost_curve[self._alive, t] = cost
 
-    def _settle(self, t: int, stalled: Array, progress: Callable[[int, int], None]) -> None:
+    def _diverge(self, t: int, diverged: Array) -> None:
+        runs = self._alive[diverged]
+        self.diverged_at[runs] = t
+        self.cost_curve[runs, t:] = np.nan
+        self._progress((self.steps - t) * len(runs), len(runs))
+        self._leave(diverged)
+
+    def _settle(self, t: int, stalled: Array) -> None:
         """Runs whose parameters step t left as they were: so will all later ones."""
         runs = self._alive[stalled]
         self.stalled_at[runs] = t
         self.cost_curve[runs, t + 1 :] = self.cost_curve[runs, t : t + 1]
-        progress((self.cost_curve.shape[1] - 2 - t) * len(runs), 0)
+        self._progress((self.steps - 1 - t) * len(runs), 0)
         self._finish(stalled)
-        self._keep(~stalled)
+        self._leave(stalled)
 
     def _finish(self, done: Array) -> None:
         """Keep what these of the runs alive ended with."""
@@ -237,19 +257,19 @@ class Chunk:
         for i in np.flatnonzero(done):
             self.final[int(self._alive[i])] = {key: value[i] for key, value in parameters.items()}
 
-    def _keep(self, kept: Array) -> None:
-        """Go on with these of the runs alive alone."""
+    def _leave(self, gone: Array) -> None:
+        """Go on without these of the runs alive."""
         parameters = self._step.parameters()
-        self._alive = self._alive[kept]
-        if self._alive.size:
-            self._step = self._step_of(len(self._alive))
-            self._step.load({key: value[kept] for key, value in parameters.items()})
+        self._go_on_with(self._alive[~gone], {key: value[~gone] for key, value in parameters.items()})
 
 
-def accuracy(parameters: Parameters, X: Array, Y: Array, activation: str) -> Array:
-    """The fraction of examples on whose side of 1/2 the output is, of each network."""
-    AL, _ = L_model_forward(X, parameters, activation=activation)
-    return np.asarray(((AL > 0.5) == (Y > 0.5)).mean(axis=(-2, -1)))
+def accuracy(parameters: Parameters, Y: Array, step_of: Callable[[int], Step]) -> Array:
+    """The fraction of the examples of `step_of` on whose side of 1/2 the output is, of each network."""
+    step = step_of(len(parameters["W1"]))
+    step.load(parameters)
+    with np.errstate(all="ignore"):
+        step.forward()
+    return np.asarray((step.positive() == (Y > 0.5)).mean(axis=-1))
 
 
 def _norms(gradients: Gradients) -> Array:

@@ -194,7 +194,7 @@ class Workspace:
         """
         np.multiply(self.dtheta, learning_rates[:, None], out=self._updated)
         np.subtract(self.theta, self._updated, out=self._updated)
-        changed = np.any(_bits(self._updated) != _bits(self.theta), axis=-1)
+        changed: Array = (_bits(self._updated) != _bits(self.theta)).any(axis=-1)
         np.copyto(self.theta, self._updated)
         return changed
 
@@ -212,6 +212,10 @@ class Workspace:
     def gradients(self) -> Parameters:
         """Copies of dW{l} and db{l}, (networks, ...)."""
         return _split(self.dW, "d")
+
+    def positive(self) -> Array:
+        """Whether Z[L] > 0, that is AL > 1/2, after `forward`; (networks, m)."""
+        return np.asarray(self.of_examples(self.Z[self.L])[:, 0] > 0)
 
     def of_examples(self, in_blocks: Array) -> Array:
         """A copy of an array of (networks, blocks, n, size) as (networks, n, m)."""

@@ -1,8 +1,9 @@
-"""Claims about the step in preallocated memory: it is the passes' step, mistakes in it are caught, and networks
-side by side do not touch each other."""
+"""Claims about the step in preallocated memory: it is the passes' step, mistakes in it are caught, and
+networks side by side do not touch each other."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -237,7 +238,7 @@ def test_a_network_has_the_same_bits_wherever_it_stands(
 @pytest.mark.parametrize(("dims", "m"), [([64, 32, 32, 1], 1437), ([64, 8, 1], 1437), ([3, 1], 1)])
 def test_blocks_make_small_products_and_hold_all_examples(dims: list[int], m: int) -> None:
     size = block_size(dims, m)
-    assert all(n * (n_prev + 1) * size <= SMALL for n_prev, n in zip(dims, dims[1:], strict=False))
+    assert all(n * (n_prev + 1) * size <= SMALL for n_prev, n in itertools.pairwise(dims))
     X, Y = np.ones((dims[0], m)), np.ones((1, m))
     in_blocks = batch(X, Y, size)
     assert in_blocks.signs.sum() == -m

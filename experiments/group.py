@@ -16,7 +16,7 @@ CACHE = 2**20
 
 Progress = Callable[[int, int], None]
 """Told of the steps of all runs done since the last call, and of the runs found diverged since. The steps
-that a diverged or stalled run need not take count as done."""
+that a run need not take, since it diverged, stalled or goes on from a shorter one, count as done."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def run_group(group: Group, examples: Examples, progress: Progress) -> Trained:
     parts = []
     if group.start is not None and (settled := _settled(group)).size:
         parts.append((settled, _extended(group, settled)))
-        progress(len(settled) * group.points[0].steps, 0)
+        progress(len(settled) * group.points[0].steps, int(np.sum(group.start.diverged_at >= 0)))
     for first, runs in _unfinished(group):
         for i in range(0, len(runs), at_once):
             some = runs[i : i + at_once]
@@ -166,6 +166,7 @@ def _trained(
     chunk = Chunk(rates, np.full((len(runs), steps + 1), np.nan), first)
     if start is not None:
         chunk.cost_curve[:, : first + 1] = start.cost_curve
+        progress(first * len(runs), 0)
     initial = initial_parameters(points, examples.n_0) if start is None else start.parameters
     chunk.train(initial, step, progress)
     accuracies = _accuracies(chunk, architecture, examples)

@@ -110,11 +110,10 @@ class PassesStep:
         """Whether a bit of the parameters changed, of each network."""
         before, after = self._parameters, update_parameters(self._parameters, self._gradients, learning_rates)
         self._parameters = after
-        same = [
-            [before[key][i].tobytes() == after[key][i].tobytes() for key in after]
+        return np.array([
+            any(before[key][i].tobytes() != after[key][i].tobytes() for key in after)
             for i in range(len(learning_rates))
-        ]
-        return np.logical_not(np.all(same, axis=1))
+        ])  # fmt: skip
 
     def parameters(self) -> Parameters:
         return dict(self._parameters)

@@ -194,7 +194,7 @@ class Workspace:
         """
         np.multiply(self.dtheta, learning_rates[:, None], out=self._updated)
         np.subtract(self.theta, self._updated, out=self._updated)
-        changed = np.any(_bits(self._updated) != _bits(self.theta), axis=-1)
+        changed: Array = (_bits(self._updated) != _bits(self.theta)).any(axis=-1)
         np.copyto(self.theta, self._updated)
         return changed
 

@@ -22,9 +22,8 @@ from sandbox.typing import Array, Parameters, Scheme
 
 Moment: TypeAlias = Literal["start", "end"]
 OUTPUTS = ("dA_prev", "dW", "db")
-SEED = 0  # of the networks that are checked at the start
-FINAL_NETWORKS = 4  # of an architecture; fewer of a large one, but one for each scheme
-FINAL_PARAMETERS = 1 << 15  # of the networks together, about
+NETWORKS = 4  # that are checked of an architecture; fewer of a large one, but one for each scheme
+PARAMETERS = 1 << 14  # of the networks together, about
 EXAMPLES = 128  # of which a network of depth L is checked on 128 / L, but at least on
 FEWEST_EXAMPLES = 16
 SAMPLES = 16  # of rounding, from which its size is known
@@ -97,15 +96,13 @@ def sample(points: Iterable[Point], stored: Iterable[Verification], checker: str
         point
         for architecture, several in schemes.items()
         for scheme in several
-        for point in _spread(
-            alike[architecture, scheme], max(_final_networks(architecture) // len(several), 1)
-        )
+        for point in _spread(alike[architecture, scheme], max(_networks(architecture) // len(several), 1))
     )
 
 
-def _final_networks(architecture: Architecture) -> int:
+def _networks(architecture: Architecture) -> int:
     each = architecture.depth * architecture.width**2
-    return max(min(FINAL_PARAMETERS // each, FINAL_NETWORKS), 1)
+    return max(min(PARAMETERS // each, NETWORKS), 1)
 
 
 def _spread(points: list[Point], count: int) -> list[Point]:
@@ -117,10 +114,12 @@ def _spread(points: list[Point], count: int) -> list[Point]:
 
 
 def initial_networks(architecture: Architecture, schemes: Sequence[Scheme], n_0: int) -> Parameters:
-    """A network of each scheme, as W{l} (schemes, n_l, n_{l-1}) and b{l} (schemes, n_l, 1)."""
+    """As many networks as are checked at the end, whose check then finds its equations traced: of each scheme
+    in turn, from the seed 0 on; as W{l} (networks, n_l, n_{l-1}) and b{l} (networks, n_l, 1)."""
     dims = (n_0, *[architecture.width] * (architecture.depth - 1), 1)
     networks = [
-        initialize_parameters_deep(dims, rng=SEED, scheme=scheme, dtype=architecture.dtype)
+        initialize_parameters_deep(dims, rng=seed, scheme=scheme, dtype=architecture.dtype)
+        for seed in range(max(_networks(architecture) // len(schemes), 1))
         for scheme in schemes
     ]
     return {key: np.stack([network[key] for network in networks]) for key in networks[0]}

@@ -179,7 +179,9 @@ def test_an_architecture_whose_runs_all_diverge_is_a_result(spec: Spec, tmp_path
     run_sweep(changed(spec, learning_rates=[1e9], depths=[2]), tmp_path, jobs=1)
     assert (load("main", tmp_path).diverged_at >= 0).all()
     verdicts = load("main", tmp_path, "verification")
-    assert dict(zip(verdicts.moment.values, verdicts.networks.values, strict=True)) == {"start": 2, "end": 0}
+    assert dict(zip(verdicts.moment.values, verdicts.networks.values > 0, strict=True)) == {
+        "start": True, "end": False
+    }  # fmt: skip
 
 
 def test_another_checker_checks_again_what_is_done(

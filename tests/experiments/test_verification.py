@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from experiments.data import Dataset
 from experiments.points import Architecture, Point
 from experiments.verification import (
-    FINAL_NETWORKS,
+    NETWORKS,
     GradientError,
     Moment,
     Verification,
@@ -60,7 +60,7 @@ def test_right_gradients_get_a_verdict_with_the_error_of_every_layer(
 ) -> None:
     architecture = Architecture(3, 4, activation=activation, dtype=dtype)
     found = verify(architecture, "start", SCHEMES, initial_networks(architecture, SCHEMES, 5), data, "now")
-    assert (found.moment, found.schemes, found.checker, found.networks) == ("start", SCHEMES, "now", 2)
+    assert (found.moment, found.schemes, found.checker, found.networks) == ("start", SCHEMES, "now", NETWORKS)
     assert found.sigma_error.shape == (3, 3)
     of_X = np.zeros((3, 3), bool)
     of_X[0, 0] = activation == "relu"  # the step in place needs no gradient by X
@@ -97,6 +97,13 @@ def test_a_deep_network_is_checked_on_fewer_examples_but_not_on_few() -> None:
     assert [checked_examples(Architecture(depth, 4)) for depth in (1, 2, 4, 8, 16)] == [128, 64, 32, 16, 16]
 
 
+def test_each_scheme_is_checked_at_the_start_and_no_two_networks_are_the_same() -> None:
+    networks = initial_networks(SMALL, SCHEMES, 5)["W2"]
+    assert len(networks) == NETWORKS
+    assert len({network.tobytes() for network in networks}) == NETWORKS
+    assert len(initial_networks(Architecture(16, 128), SCHEMES, 5)["W1"]) == len(SCHEMES)
+
+
 # --- what is lacking ----------------------------------------------------------------------------
 
 
@@ -124,7 +131,7 @@ def test_the_sample_does_not_depend_on_the_order_of_the_points(points: list[Poin
 
 def test_the_sample_reaches_from_the_lowest_rate_to_the_highest() -> None:
     chosen = sample(drawn_points(), [], "now")
-    assert len(chosen) == FINAL_NETWORKS
+    assert len(chosen) == NETWORKS
     assert {point.learning_rate for point in chosen} == {0.1, 1.0, 10.0}
 
 

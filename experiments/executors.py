@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import types
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -148,10 +149,11 @@ class Processes:
         ours, theirs = SPAWN.Pipe()
         # A daemon: ended with this process, should nothing else end it.
         process = SPAWN.Process(target=work, args=(theirs, self.folder, self.counters), daemon=True)
-        with _spawning():
-            process.start()
-        theirs.close()  # so that the end of the process is the end of the connection
-        self.workers.append(_Worker(process, ours))
+        with _undisturbed():
+            with _spawning():
+                process.start()
+            theirs.close()  # so that the end of the process is the end of the connection
+            self.workers.append(_Worker(process, ours))
         self._give(self.workers[-1])
 
     def _give(self, worker: _Worker) -> None:
@@ -199,6 +201,24 @@ class Processes:
         points = self.groups[number].points
         architecture = points[0].architecture
         return f"{len(points)} runs of depth {architecture.depth} and width {architecture.width}"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that come meanwhile are answered at the end: a process that was started by half complains."""
+    if threading.current_thread() is not threading.main_thread():  # where all signals are answered
+        yield
+        return
+    came: list[int] = []
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if callable(signal.getsignal(n))]
+    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 @contextmanager

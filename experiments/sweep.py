@@ -2,6 +2,7 @@
 what is trained and checked is stored."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def run_sweep(
             executor(groups, examples, folder, jobs) as training,
             Checks(there.verdicts, there.data) as checks,
         ):
-            _Sweep(there, groups, checks, progress).run(training)
+            made_by = environment()
+            _Sweep(there, groups, made_by, checks, progress).run(training)
         verifications = [
             verdict
             for architecture in there.verdicts.architectures
@@ -92,7 +94,7 @@ def run_sweep(
         ]
         about = {
             "spec": spec.canonical(), "data_source": there.data.source,
-            "data_preprocessing": there.data.preprocessing, **environment(),
+            "data_preprocessing": there.data.preprocessing, **made_by,
         }  # fmt: skip
         return write_dataset(
             store, spec.name, there.points, there.origin, verifications, about, parameters=keep_parameters
@@ -121,9 +123,10 @@ class _Sweep:
         trained, stored: whether each group is.
     """
 
-    def __init__(self, there: Survey, groups: Groups, checks: Checks, show: Show) -> None:
-        self.there, self.groups, self.checks, self.show = there, groups, checks, show
-        self.environment = environment()
+    def __init__(
+        self, there: Survey, groups: Groups, made_by: Mapping[str, str], checks: Checks, show: Show
+    ) -> None:
+        self.there, self.groups, self.made_by, self.checks, self.show = there, groups, made_by, checks, show
         self.runs, self.steps, self.work = (
             np.array([sum(map(of, points)) for points in groups.points])
             for of in (lambda point: 1, there.steps, there.work)
@@ -159,7 +162,7 @@ class _Sweep:
         for result in list(self.held):
             points = self.groups.points[result.number]
             if there.verdicts.hold_for(points[0].architecture):
-                there.store.write(points, result.trained, there.origin, self.environment, result.times)
+                there.store.write(points, result.trained, there.origin, self.made_by, result.times)
                 self.held.remove(result)
                 self.stored[result.number] = True
         self.show(self._status())

@@ -10,24 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from experiments.cli import app
 from experiments.dataset import load
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """40 made-up examples."""
-    path = tmp_path_factory.mktemp("data") / "plain.h5"
-    X = np.random.default_rng(0).standard_normal((40, 4))
-    with h5py.File(path, "w") as file:
-        file["X"], file["y"] = X, X[:, 0] > 0
-    return str(path)
-
 
 SMALL = ["--depth", "1", "--width", "3", "--learning-rate", "0.1", "--steps", "2", "--scheme", "he"]
 
@@ -42,10 +29,10 @@ def small(verb: str, data: str, results: Path, *more: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def results(data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(images: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a sweep named main, which is done; not to be written to."""
     folder = tmp_path_factory.mktemp("results")
-    assert small("sweep", data, folder).exit_code == 0
+    assert small("sweep", images, folder).exit_code == 0
     return folder
 
 
@@ -107,50 +94,56 @@ def test_what_the_machine_refuses_exits_2_with_a_sentence(
 # --- sweeps -----------------------------------------------------------------------------------
 
 
-def test_run_checks_sweeps_and_draws(data: str, tmp_path: Path) -> None:
-    result = small("run", data, tmp_path / "r")
+def test_run_checks_sweeps_and_draws(images: str, tmp_path: Path) -> None:
+    result = small("run", images, tmp_path / "r")
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("Gradients right:")
     assert f"results  {tmp_path / 'r' / 'main.h5'}" in result.stdout
     assert len(list((tmp_path / "r" / "figures").iterdir())) == 12
 
 
-def test_quiet_says_only_what_was_made(data: str, tmp_path: Path) -> None:
-    result = small("sweep", data, tmp_path, "deep", "--quiet")
+def test_quiet_says_only_what_was_made(images: str, tmp_path: Path) -> None:
+    result = small("sweep", images, tmp_path, "deep", "--quiet")
     assert (result.exit_code, result.stdout) == (0, f"results  {tmp_path / 'deep.h5'}\n")
     assert not result.stderr
 
 
-def test_a_dry_run_says_what_there_is_to_do(data: str, results: Path) -> None:
+def test_a_dry_run_says_what_there_is_to_do(images: str, results: Path) -> None:
     files = sorted(results.rglob("*"))
-    first = small("sweep", data, results, "--dry-run").stdout.splitlines()
+    first = small("sweep", images, results, "--dry-run").stdout.splitlines()
     assert first[0] == "runs     2, of which 2 done"
-    grown = small("run", data, results, "--dry-run", "--seed", 0, "--seed", 5).stdout
+    grown = small("run", images, results, "--dry-run", "--seed", 0, "--seed", 5).stdout
     assert "runs     2, of which 1 done" in grown
     for word in ("groups", "time", "memory", "disk"):
         assert f"\n{word} " in grown
     assert sorted(results.rglob("*")) == files
 
 
-def test_options_take_precedence_over_the_file(data: str, tmp_path: Path) -> None:
+def test_options_take_precedence_over_the_file(images: str, tmp_path: Path) -> None:
     file = tmp_path / "spec.toml"
     file.write_text(
-        f"name = 'of-file'\ndata = {data!r}\ndepths = [1]\nwidths = [3]\nlearning_rates = [0.1]\n"
+        f"name = 'of-file'\ndata = {images!r}\ndepths = [1]\nwidths = [3]\nlearning_rates = [0.1]\n"
         "schemes = ['he']\nsteps = 2\n"
     )
     options = ["--seed", 7, "--activation", "tanh", "--cost", "mean_squared_error", "--results", tmp_path]
-    result = invoke("sweep", file, *options, "--name", "given", "--jobs", 1, "--train-fraction", 0.5)
+    result = invoke("sweep", file, *options, "--name", "given", "--jobs", 1)
     assert result.exit_code == 0, result.output
     run = load("given", tmp_path).isel(run=0)
     assert (int(run.seed), str(run.activation.values)) == (7, "tanh")
     assert str(run.cost.values) == "mean_squared_error"
-    assert "train_fraction 0.5" in load("given", tmp_path).attrs["data_preprocessing"]
 
 
-def test_figures_takes_a_name(results: Path, tmp_path: Path) -> None:
-    result = invoke("figures", "main", "--results", results, "--out", tmp_path)
-    assert result.exit_code == 0, result.output
-    assert len(list(tmp_path.iterdir())) == 12
+@pytest.mark.parametrize("named", [["main", "--results", "folder"], ["folder/main.h5"]])
+def test_figures_takes_a_name_or_its_file(named: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def draw(*arguments: Any) -> list[Path]:
+        asked.append(arguments)
+        return [Path("a.pdf")]
+
+    monkeypatch.setattr("experiments.figures.draw_figures", draw)
+    assert invoke("figures", *named).stdout == "figure   a.pdf\n"
+    assert asked == [("main", Path("folder"), Path("folder/figures"))]
 
 
 def test_export_writes_a_table_of_a_name_or_its_file(results: Path, tmp_path: Path) -> None:
@@ -172,12 +165,12 @@ def test_nobody_need_read_on(results: Path) -> None:
     assert done.stderr == ""
 
 
-def test_what_is_damaged_is_a_warning_in_a_line(data: str, results: Path, tmp_path: Path) -> None:
+def test_what_is_damaged_is_a_warning_in_a_line(images: str, results: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(results, tmp_path / "results")
     damaged = list((folder / "runs").rglob("*.h5"))
     for path in damaged:
         path.write_bytes(b"damaged")
-    command = [sys.executable, "-m", "experiments", "sweep", *SMALL, "--data", data]
+    command = [sys.executable, "-m", "experiments", "sweep", *SMALL, "--data", images]
     done = subprocess.run([*command, "--results", str(folder), "--dry-run"], capture_output=True, text=True)
     assert done.returncode == 0
     assert len(done.stderr.splitlines()) == done.stderr.count("Warning: results: ") == len(damaged)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from multiprocessing import active_children
+from multiprocessing import active_children, resource_tracker, util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -208,6 +210,29 @@ def test_stopping_ends_what_is_under_way_at_once(examples: Examples, tmp_path: P
         for _ in training.results(stop):
             pass
     assert not active_children()
+
+
+def test_a_signal_while_a_process_starts_is_answered_when_it_has(
+    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    resource_tracker.ensure_running()
+    start, begun = util.spawnv_passfds, []
+
+    def interrupted(*arguments: Any) -> int:
+        begun.append(psutil.Process(pid := start(*arguments)))
+        signal.raise_signal(signal.SIGTERM)  # before the process is told what to do
+        return pid
+
+    monkeypatch.setattr(util, "spawnv_passfds", interrupted)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), executor(groups(), examples, tmp_path, 2):
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(begun) == 1
+    assert not psutil.wait_procs(begun, timeout=30)[1]
+    assert capfd.readouterr().err == ""
 
 
 def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, MutableSequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from multiprocessing import parent_process
@@ -68,15 +69,19 @@ def work(connection: Connection, folder: Path, counters: MutableSequence[int]) -
     """
     threading.Thread(target=_die_with_parent, daemon=True).start()
     examples = functools.cache(functools.partial(_shared, folder))
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the parent wants no more, or is no more
+        while True:
             number, group = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(result(number, group, examples(), functools.partial(_count, counters, number)))
-        except Exception as error:
-            connection.send(Failure(number, isinstance(error, MemoryError), traceback.format_exc()))
+            connection.send(_outcome(number, group, examples, functools.partial(_count, counters, number)))
+
+
+def _outcome(
+    number: int, group: Group, examples: Callable[[], Examples], count: Callable[[int, int], None]
+) -> Result | Failure:
+    try:
+        return result(number, group, examples(), count)
+    except Exception as error:
+        return Failure(number, isinstance(error, MemoryError), traceback.format_exc())
 
 
 def _count(counters: MutableSequence[int], number: int, steps: int, diverged: int) -> None:

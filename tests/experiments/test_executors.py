@@ -17,10 +17,11 @@ import numpy as np
 import psutil
 import pytest
 
-from experiments.executors import ONE_THREAD, Executor, WorkerError, executor
+from experiments.executors import ONE_THREAD, SPAWN, Executor, WorkerError, executor
 from experiments.group import Group, Trained
 from experiments.points import Architecture, Point
 from experiments.training import Examples
+from experiments.worker import share, work
 from sandbox.typing import Array
 
 EXAMPLES = 2000  # at which a step of these networks takes about a millisecond
@@ -125,6 +126,7 @@ from experiments.executors import executor
 from experiments.group import Group
 from experiments.points import Architecture, Point
 from experiments.training import Examples
+from experiments.worker import share, work
 
 print("once")
 X = np.random.default_rng(0).standard_normal((5, 2000))
@@ -232,6 +234,21 @@ def test_a_signal_while_a_process_starts_is_answered_when_it_has(
         signal.signal(signal.SIGTERM, before)
     assert len(begun) == 1
     assert not psutil.wait_procs(begun, timeout=30)[1]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_whose_parent_listens_no_more_ends_in_silence(
+    examples: Examples, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    share(examples, tmp_path)
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=work, args=(theirs, tmp_path, SPAWN.RawArray("q", 2)))
+    process.start()
+    theirs.close()
+    ours.send((0, groups()[0]))
+    ours.close()
+    process.join(timeout=30)
+    assert process.exitcode == 0
     assert capfd.readouterr().err == ""
 
 

@@ -12,7 +12,7 @@ from experiments.group import Group, Trained
 from experiments.grouping import groups, work
 from experiments.points import Architecture, Origin, Point
 from experiments.provenance import code_revision
-from experiments.resources import check_resources
+from experiments.resources import Estimate, check_disk, check_memory, estimate
 from experiments.spec import Spec
 from experiments.store import Found, Run, Store
 from experiments.verdicts import Verdicts
@@ -30,6 +30,7 @@ class Survey:
         verdicts: on their gradients.
         keep: the points whose final parameters are wanted.
         missing: what is to be trained: runs that are not stored, or not with the final parameters wanted.
+        estimate: of what that takes.
     """
 
     data: Dataset
@@ -41,6 +42,7 @@ class Survey:
     verdicts: Verdicts
     keep: frozenset[Point]
     missing: list[Point]
+    estimate: Estimate
 
     @property
     def size(self) -> tuple[int, int]:
@@ -111,7 +113,7 @@ def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey
     """
     data = load_data(spec.data, spec.train_fraction, spec.split_seed)
     n_0, m = data.X_train.shape
-    check_resources(spec, n_0, m, jobs, store.results, keep_parameters=keep_parameters)
+    check_memory(spec, n_0, m, jobs, keep_parameters=keep_parameters)
     origin = Origin(data.sha256, code_revision())
     points = spec.points()
     found = store.read(points, origin)
@@ -119,7 +121,9 @@ def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey
     keep = frozenset(points) if keep_parameters else verdicts.sample
     bare = _without_parameters([found.runs[p] for p in points if p in found.runs and p in keep], store)
     missing = [point for point in points if point not in found.runs or point in bare]
-    return Survey(data, jobs, points, origin, store, found, verdicts, keep, missing)
+    takes = estimate(missing, n_0, m, jobs, keep_parameters=keep_parameters)
+    check_disk(takes, store.results)
+    return Survey(data, jobs, points, origin, store, found, verdicts, keep, missing, takes)
 
 
 def _without_parameters(runs: Iterable[Run], store: Store) -> set[Point]:

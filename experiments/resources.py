@@ -87,13 +87,11 @@ def estimate(
     return Estimate(whole.count, seconds, sum(need.size for need in _needs(whole)), _disk(whole))
 
 
-def check_resources(
-    spec: Spec, n_0: int, m: int, workers: int, results: Path, *, keep_parameters: bool = False
-) -> None:
-    """Refuse a spec that is too large for this machine, before its points are listed.
+def check_memory(spec: Spec, n_0: int, m: int, workers: int, *, keep_parameters: bool = False) -> None:
+    """Refuse a spec that is too large for this machine's memory, before its points are listed.
 
     Raises:
-        SpecError: there is too little memory, or too little room where the folder `results` is or will be.
+        SpecError: there is too little.
     """
     largest = Architecture(max(spec.depths), max(spec.widths), spec.activations[0], spec.costs[0], spec.dtype)
     longest = max(AXES, key=lambda field: len(getattr(spec, field)))
@@ -106,10 +104,23 @@ def check_resources(
             f"{'' if most.size > available else f', and the sweep {in_words(total)}'}, this machine has "
             f"{in_words(available)} free; {most.remedy}."
         )
-    if (disk := _disk(whole)) > (free := free_disk(results)):
+
+
+def check_disk(missing: Estimate, results: Path) -> None:
+    """Refuse what is too large for the disk on which the folder `results` is or will be.
+
+    Args:
+        missing: of the runs that are not there yet: a sweep that a full disk has stopped goes on when there
+            is room for the rest.
+
+    Raises:
+        SpecError: there is too little room.
+    """
+    if missing.disk > (free := free_disk(results)):
         raise SpecError(
-            f"steps: {whole.count} runs of {whole.steps} steps need about {in_words(disk)} of disk, that of "
-            f"--results has {in_words(free)} free; choose fewer of them, or a folder on another disk."
+            f"--results: {missing.points} runs to train need about {in_words(missing.disk)} of disk, that of "
+            f"{results} has {in_words(free)} free; make room there, or choose a folder on another disk or fewer "
+            "runs."
         )
 
 

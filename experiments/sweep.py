@@ -14,7 +14,7 @@ from experiments.grouping import work
 from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
 from experiments.provenance import environment
-from experiments.resources import Estimate, estimate
+from experiments.resources import Estimate
 from experiments.spec import Spec, SpecError
 from experiments.store import Store
 from experiments.training import prepared
@@ -53,7 +53,7 @@ def plan(spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters:
     return Plan(
         points=len(there.points), done=len(there.points) - len(there.missing), outdated=there.found.outdated,
         groups=len(there.groups()), jobs=jobs,
-        estimate=estimate(there.missing, *there.size, jobs, keep_parameters=keep_parameters),
+        estimate=there.estimate,
     )  # fmt: skip
 
 

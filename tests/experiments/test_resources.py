@@ -12,7 +12,7 @@ import pytest
 
 from experiments import resources
 from experiments.machine import available_memory, free_disk, in_words
-from experiments.resources import check_resources, estimate
+from experiments.resources import check_disk, check_memory, estimate
 from experiments.spec import SpecError, make_spec
 
 N_0, M = 64, 1437
@@ -22,9 +22,9 @@ TEN_THOUSAND = {
 }  # fmt: skip
 
 
-def refusal(fields: dict[str, Any], results: Path, workers: int = 2) -> str:
+def refusal(fields: dict[str, Any]) -> str:
     with pytest.raises(SpecError) as caught:
-        check_resources(make_spec(fields), N_0, M, workers, results)
+        check_memory(make_spec(fields), N_0, M, 2)
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
 
@@ -42,10 +42,8 @@ def refusal(fields: dict[str, Any], results: Path, workers: int = 2) -> str:
         ({"depths": [2**63 - 1], "widths": [2**63 - 1], "steps": 2**63 - 1}, "widths: a network of depth"),
     ],
 )
-def test_what_no_machine_holds_is_refused_with_the_numbers(
-    fields: dict[str, Any], begin: str, tmp_path: Path
-) -> None:
-    sentence = refusal(fields, tmp_path)
+def test_what_no_machine_holds_is_refused_with_the_numbers(fields: dict[str, Any], begin: str) -> None:
+    sentence = refusal(fields)
     assert sentence.startswith(begin)
     assert f"this machine has {in_words(available_memory())[:2]}" in sentence
     assert "; choose " in sentence
@@ -53,7 +51,7 @@ def test_what_no_machine_holds_is_refused_with_the_numbers(
 
 def test_ten_thousand_small_runs_take_little_memory_and_some_minutes() -> None:
     spec = make_spec(TEN_THOUSAND)
-    check_resources(spec, N_0, M, 2, Path("results"))
+    check_memory(spec, N_0, M, 2)
     found = estimate(spec.points(), N_0, M, 2)
     assert found.points == 10_000
     assert found.memory < 1.2e9
@@ -72,9 +70,16 @@ def test_final_parameters_take_room_of_their_own() -> None:
     assert with_them.disk - estimate(points, N_0, M, 2).disk > 9_000 * 8 * (16 * 65 + 2 * 16 * 17 + 17)
 
 
-def test_a_small_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_small_for_what_is_missing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resources, "free_disk", lambda folder: 10**6)
-    assert "need about 14.5 MB of disk, that of --results has 1 MB free" in refusal(TEN_THOUSAND, tmp_path)
+    points = make_spec(TEN_THOUSAND).points()
+    with pytest.raises(
+        SpecError, match=r"10000 runs to train need about 14\.5 MB .* has 1 MB free; make room"
+    ):
+        check_disk(estimate(points, N_0, M, 2), tmp_path)
+    check_disk(estimate(points[:100], N_0, M, 2), tmp_path)
 
 
 def test_disk_is_looked_up_where_the_folder_will_be(tmp_path: Path) -> None:

@@ -119,8 +119,7 @@ def check_disk(missing: Estimate, results: Path) -> None:
     if missing.disk > (free := free_disk(results)):
         raise SpecError(
             f"--results: {missing.points} runs to train need about {in_words(missing.disk)} of disk, that of "
-            f"{results} has {in_words(free)} free; make room there, or choose a folder on another disk or fewer "
-            "runs."
+            f"{results} has {in_words(free)} free; make room there, or choose another folder or fewer runs."
         )
 
 

@@ -214,6 +214,7 @@ class Contestant:
 ALONE = ((CORES[0],),)
 A_PROCESS_A_CORE = tuple((core,) for core in CORES)
 ONE_PROCESS = (tuple(CORES),)
+AS_MANY_PROCESSES = (tuple(CORES),) * len(CORES)  # which the system moves to idle cores, as those of a sweep
 EVERYONE = {
     "1 thread": {
         "ours": Contestant(ours, ALONE),
@@ -225,12 +226,12 @@ EVERYONE = {
         "sklearn": Contestant(scikit_learn, ALONE),
     },
     "all cores": {
-        "ours": Contestant(ours, A_PROCESS_A_CORE),
+        "ours": Contestant(ours, AS_MANY_PROCESSES),
         "jax vmap": Contestant(jax_vmap, ONE_PROCESS),
         "jax map": Contestant(jax_map, ONE_PROCESS),
         "jax vmap, a core each": Contestant(jax_vmap, A_PROCESS_A_CORE),
         "jax map, a core each": Contestant(jax_map, A_PROCESS_A_CORE),
-        "products": Contestant(products, A_PROCESS_A_CORE),
+        "products": Contestant(products, AS_MANY_PROCESSES),
         "torch": Contestant(pytorch, ONE_PROCESS),
         "sklearn": Contestant(scikit_learn, ONE_PROCESS),
     },

@@ -15,7 +15,7 @@ turns, and of each pair the median of the ratios of their times in the same roun
 * products: the matrix products of a step into arrays that are there, as ours makes them (the floor), and
   "whole": of all examples at once.
 
-A ratio above 1 means that ours is faster. Targets: see `TARGETS`.
+A ratio above 1 means that ours is faster.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -182,24 +182,22 @@ def pytorch(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
 
 def scikit_learn(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
     import joblib
-
-    jobs = len(os.sched_getaffinity(0))
-    pool = joblib.Parallel(n_jobs=jobs)
-    return lambda: pool(joblib.delayed(_fit)(case, point.seed) for point in points)
-
-
-def _fit(case: Case, seed: int) -> None:
     from sklearn.neural_network import MLPClassifier
 
+    os.environ["PYTHONWARNINGS"] = "ignore"  # that it has not converged
+    warnings.simplefilter("ignore")
     examples = prepared(load_data("digits", 0.8, 0), case.dtype)
-    model = MLPClassifier(
-        (case.width,) * (case.depth - 1), solver="sgd", momentum=0, nesterovs_momentum=False, alpha=0,
-        batch_size=examples.m, learning_rate_init=RATE, max_iter=case.steps, tol=0, shuffle=False,
-        n_iter_no_change=case.steps + 1, random_state=seed,
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(examples.X_train.T, examples.Y_train[0])
+    models = [
+        MLPClassifier(
+            (case.width,) * (case.depth - 1), solver="sgd", momentum=0, nesterovs_momentum=False, alpha=0,
+            batch_size=examples.m, learning_rate_init=RATE, max_iter=case.steps, tol=0, shuffle=False,
+            n_iter_no_change=case.steps + 1, random_state=point.seed,
+        )
+        for point in points
+    ]  # fmt: skip
+    X, y = np.ascontiguousarray(examples.X_train.T), examples.Y_train[0]
+    pool = joblib.Parallel(n_jobs=len(os.sched_getaffinity(0)))
+    return lambda: pool(joblib.delayed(model.fit)(X, y) for model in models)
 
 
 # --- processes ------------------------------------------------------------------------------------
@@ -216,6 +214,7 @@ class Contestant:
 ALONE = ((CORES[0],),)
 A_PROCESS_A_CORE = tuple((core,) for core in CORES)
 ONE_PROCESS = (tuple(CORES),)
+AS_MANY_PROCESSES = (tuple(CORES),) * len(CORES)  # which the system moves to idle cores, as those of a sweep
 EVERYONE = {
     "1 thread": {
         "ours": Contestant(ours, ALONE),
@@ -227,12 +226,12 @@ EVERYONE = {
         "sklearn": Contestant(scikit_learn, ALONE),
     },
     "all cores": {
-        "ours": Contestant(ours, A_PROCESS_A_CORE),
+        "ours": Contestant(ours, AS_MANY_PROCESSES),
         "jax vmap": Contestant(jax_vmap, ONE_PROCESS),
         "jax map": Contestant(jax_map, ONE_PROCESS),
         "jax vmap, a core each": Contestant(jax_vmap, A_PROCESS_A_CORE),
         "jax map, a core each": Contestant(jax_map, A_PROCESS_A_CORE),
-        "products": Contestant(products, A_PROCESS_A_CORE),
+        "products": Contestant(products, AS_MANY_PROCESSES),
         "torch": Contestant(pytorch, ONE_PROCESS),
         "sklearn": Contestant(scikit_learn, ONE_PROCESS),
     },
@@ -240,17 +239,18 @@ EVERYONE = {
 
 
 def serve(connection: Any, make: Make, cores: tuple[int, ...]) -> None:
-    """Of a process: train once for each "run" until None comes; a case makes the function anew."""
+    """Of a process: train once for each "run", until the other end is closed; a case makes the function."""
     os.sched_setaffinity(0, cores)
     if len(cores) == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     run: Callable[[], Any] = lambda: None  # noqa: E731
-    while (asked := connection.recv()) is not None:
-        if asked == "run":
-            run()
-        else:
-            run = make(*asked)
-        connection.send("done")
+    with suppress(EOFError):
+        while True:
+            if (asked := connection.recv()) == "run":
+                run()
+            else:
+                run = make(*asked)
+            connection.send("done")
 
 
 class Processes:
@@ -263,24 +263,24 @@ class Processes:
             here, there = context.Pipe()
             process = context.Process(target=serve, args=(there, contestant.make, cores))
             process.start()
+            there.close()  # or its end would not be seen here
             stack.callback(process.join)
-            stack.callback(here.send, None)
+            stack.callback(here.close)
             self.connections.append(here)
 
     def prepare(self, case: Case) -> None:
         count = len(self.connections)
         for i, connection in enumerate(self.connections):
             connection.send((case, case.points[i::count]))
-        self._wait()
 
     def run(self) -> float:
         began = time.perf_counter()
         for connection in self.connections:
             connection.send("run")
-        self._wait()
+        self.wait()
         return time.perf_counter() - began
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         for connection in self.connections:
             connection.recv()
 
@@ -311,10 +311,11 @@ def measured(
     running: dict[str, Processes], case: Case, rounds: int
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """The seconds of each round, by contestant; and those that the first call took longer."""
-    first = {}
-    for name, of in running.items():
+    for of in running.values():
         of.prepare(case)
-        first[name] = of.run()
+    for of in running.values():
+        of.wait()
+    first = {name: of.run() for name, of in running.items()}
     times = defaultdict(list)
     for _, (name, of) in itertools.product(range(rounds), running.items()):
         times[name].append(of.run())

@@ -220,7 +220,7 @@ def _gradient_error(results: Results) -> Figure:
     for ax, output, error in zip(axes[0], OUTPUTS, np.moveaxis(results.sigma_error, -1, 0), strict=True):
         _lines_by_depth(ax, results, error)
         ax.set_title(output)
-        ax.set_ylim(bottom=0)
+    axes[0, 0].set_ylim(bottom=0)  # at last: it fixes the top, too, which all panels share
     return _labelled(figure, axes, LAYER, "largest error (rounding noise sigma)", DEPTH)
 
 

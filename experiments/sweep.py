@@ -118,6 +118,7 @@ class _Sweep:
     """The training under way.
 
     Attributes:
+        diverged: runs that have, of those that are stored already.
         counts: as the executor tells them.
         held: groups that are trained and wait for a verdict.
         trained, stored: whether each group is.
@@ -132,7 +133,7 @@ class _Sweep:
             for of in (lambda point: 1, there.steps, there.work)
         )
         self.all_work = sum(work(point, *there.size) for point in there.points)
-        self.counts = np.zeros((len(groups), 2), np.int64)
+        self.diverged, self.counts = there.diverged, np.zeros((len(groups), 2), np.int64)
         self.held: list[Result] = []
         self.trained, self.stored = np.zeros((2, len(groups)), bool)
         self.last = -np.inf
@@ -176,6 +177,6 @@ class _Sweep:
             runs=len(points), steps=steps, architectures=len(there.verdicts.architectures),
             runs_done=len(points) - int(self.runs[~self.stored].sum()),
             steps_done=steps - int(np.ceil(left @ self.steps)),
-            diverged=int(self.counts[:, 1].sum()), verified=there.verdicts.verified,
+            diverged=self.diverged + int(self.counts[:, 1].sum()), verified=there.verdicts.verified,
             part=max(1 - float(left @ self.work) / self.all_work, 0.0),
         )  # fmt: skip

@@ -103,6 +103,20 @@ def test_an_interrupted_sweep_keeps_what_is_done_and_resumes_to_the_same_results
     assert not [path for path in (tmp_path / ".work").iterdir() if path.suffix != ".lock"]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_has_diverged_before_counts_from_the_first_moment_on(
+    jobs: int, spec: Spec, results: Path
+) -> None:
+    said: list[Status] = []
+    run_sweep(changed(spec, seeds=[0, 1, 2]), results, jobs=jobs, progress=said.append)
+    assert (said[0].diverged, said[-1].diverged) == (8, 12)
+    run_sweep(spec, results, jobs=jobs, progress=said.append)
+    assert said[-1].diverged == 8
+    kept: list[Status] = []  # those that have not diverged are trained again
+    run_sweep(spec, results, jobs=jobs, keep_parameters=True, progress=kept.append)
+    assert (kept[0].diverged, kept[-1].diverged) == (8, 8)
+
+
 # --- a sweep that grows -----------------------------------------------------------------------
 
 

@@ -132,6 +132,7 @@ class _Sweep:
             np.array([sum(map(of, points)) for points in groups.points])
             for of in (lambda point: 1, there.steps, there.work)
         )
+        self.all_steps = np.array([sum(point.steps for point in points) for points in groups.points])
         self.all_work = sum(work(point, *there.size) for point in there.points)
         self.diverged, self.counts = there.diverged, np.zeros((len(groups), 2), np.int64)
         self.held: list[Result] = []
@@ -171,7 +172,9 @@ class _Sweep:
 
     def _status(self) -> Status:
         there, points = self.there, self.there.points
-        left = np.where(self.trained, 0, np.maximum(1 - self.counts[:, 0] / self.steps, 0))
+        # A group that goes on from shorter runs counts the steps of these, too, once it has begun.
+        left = np.clip((self.all_steps - self.counts[:, 0]) / self.steps, 0, 1)
+        left[self.trained] = 0
         steps = sum(point.steps for point in points)
         return Status(
             runs=len(points), steps=steps, architectures=len(there.verdicts.architectures),

@@ -291,6 +291,23 @@ def test_progress_never_falls_and_ends_at_all(spec: Spec, tmp_path: Path) -> Non
     assert said[-1] == Status(24, 24 * 5, 2, 24, 24 * 5, diverged=8, verified=2, part=1.0)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_part_that_is_over_grows_with_the_steps_of_runs_that_go_on(
+    jobs: int, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.sweep.SHOW_EVERY", 0.0)
+    short = changed(spec, depths=[2], learning_rates=[0.1], steps=1000)
+    run_sweep(short, tmp_path, jobs=jobs, keep_parameters=True)
+    said: list[Status] = []
+    run_sweep(changed(short, steps=2000), tmp_path, jobs=jobs, progress=said.append)
+    assert said[0].steps_done == 4 * 1000
+    for (
+        status
+    ) in said:  # of one architecture, runs take the time of their steps, but for what each begins with
+        assert status.part == pytest.approx(status.steps_done / status.steps, abs=0.01)
+    assert jobs > 1 or len({status.part for status in said}) > 100
+
+
 @pytest.mark.slow
 def test_ten_thousand_runs_take_little_memory_and_the_bar_moves_within_groups(tmp_path: Path) -> None:
     spec = make_spec(

@@ -10,8 +10,7 @@ GO_ON = (["run"], ["sweep"])  # the verbs that go on where they were stopped
 
 def main() -> None:
     """Entry point of `autodiff-sandbox`."""
-    goes_on = sys.argv[1:2] in GO_ON
-    with stoppable("; what is finished is kept, and the same command goes on from there" if goes_on else ""):
+    with stoppable(sys.argv[1:2] in GO_ON):
         try:
             from experiments.cli import app
 

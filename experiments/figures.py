@@ -220,7 +220,7 @@ def _gradient_error(results: Results) -> Figure:
     for ax, output, error in zip(axes[0], OUTPUTS, np.moveaxis(results.sigma_error, -1, 0), strict=True):
         _lines_by_depth(ax, results, error)
         ax.set_title(output)
-        ax.set_ylim(bottom=0)
+    axes[0, 0].set_ylim(bottom=0)  # at last: it fixes the top, too, which all panels share
     return _labelled(figure, axes, LAYER, "largest error (rounding noise sigma)", DEPTH)
 
 
@@ -239,7 +239,8 @@ def _lines_by_depth(ax: Any, results: Results, values: Array) -> None:
     """One line of values (depth, layer) against layer for each depth shown."""
     for i, depth in enumerate(_chosen(len(results.depths))):
         layers = np.arange(1, results.depths[depth] + 1)
-        ax.plot(layers, values[depth, : len(layers)], **LINES[i], label=str(results.depths[depth]))
+        of_depth, label = values[depth, : len(layers)], str(results.depths[depth])
+        ax.plot(layers, of_depth, **LINES[i], label=label, clip_on=False)  # whole markers at a limit, too
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
 

@@ -9,17 +9,24 @@ from experiments.points import Architecture, Point
 from experiments.sizes import first_layer, hidden_units, itemsize, parameters
 
 # Seconds on one core of a server's processor of 2023, in float64; in float32 numbers take half the time. On
-# networks of width 3 to 512 and depth 1 to 30 they were right within a factor of 1.5; where a layer's W is
-# larger than the cache, or the activation has an exponential, it takes twice as long.
+# networks of width 3 to 512 and depth 1 to 30 they were right within a factor of 1.5 or so; where a layer's W
+# is larger than the cache it takes twice as long.
 PER_OPERATION = 1 / 40e9  # of the products: a multiplication or an addition
-PER_UNIT = (
-    4e-9  # of a hidden unit and example: activation, its gradient, and what the products read and write
-)
+PER_UNIT = {  # of a hidden unit and example: activation, its gradient, and what the products read and write
+    ("relu", "float64"): 4e-9,
+    ("relu", "float32"): 2e-9,
+    ("identity", "float64"): 4e-9,
+    ("identity", "float32"): 2e-9,
+    ("tanh", "float64"): 17e-9,  # an exponential, and the passes in place of the workspace
+    ("tanh", "float32"): 8.5e-9,
+    ("sigmoid", "float64"): 19e-9,
+    ("sigmoid", "float32"): 16e-9,
+}
 PER_OUTPUT = 2e-8  # of an example: sigmoid, logarithm and cost
 PER_LAYER = 2e-6  # of a layer, however small: calls
 PER_RUN = 2e-4
 
-LONGEST = 10.0
+LONGEST = 5.0
 """Seconds of work in a group, at most, unless it is one run: what is lost when a process is killed."""
 
 GROUPS_A_WORKER = 4
@@ -37,8 +44,9 @@ def work(point: Point, n_0: int, m: int) -> float:
     """
     architecture = point.architecture
     products = 2 * m * (3 * parameters(architecture, n_0) - first_layer(architecture, n_0))
-    numbers = products * PER_OPERATION + m * (hidden_units(architecture) * PER_UNIT + PER_OUTPUT)
-    step = numbers * itemsize(architecture) / 8 + architecture.depth * PER_LAYER
+    numbers = (products * PER_OPERATION + m * PER_OUTPUT) * itemsize(architecture) / 8
+    of_unit = PER_UNIT.get((architecture.activation, architecture.dtype), max(PER_UNIT.values()))
+    step = numbers + m * hidden_units(architecture) * of_unit + architecture.depth * PER_LAYER
     return point.steps * step + PER_RUN
 
 

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-import numpy as np
-
 from experiments.data import Dataset, load_data
 from experiments.group import Group, Trained
 from experiments.grouping import groups, work
@@ -43,6 +41,12 @@ class Survey:
     keep: frozenset[Point]
     missing: list[Point]
     estimate: Estimate
+
+    @property
+    def diverged(self) -> int:
+        """How many of the runs that are done have."""
+        missing = set(self.missing)
+        return sum(run.diverged for point, run in self.found.runs.items() if point not in missing)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -119,21 +123,15 @@ def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey
     found = store.read(points, origin)
     verdicts = Verdicts(points, store, origin)
     keep = frozenset(points) if keep_parameters else verdicts.sample
-    bare = _without_parameters([found.runs[p] for p in points if p in found.runs and p in keep], store)
-    missing = [point for point in points if point not in found.runs or point in bare]
+    missing = [point for point in points if not _is_done(found.runs.get(point), point in keep)]
     takes = estimate(missing, n_0, m, jobs, keep_parameters=keep_parameters)
     check_disk(takes, store.results)
     return Survey(data, jobs, points, origin, store, found, verdicts, keep, missing, takes)
 
 
-def _without_parameters(runs: Iterable[Run], store: Store) -> set[Point]:
-    """Those that were stored without their final parameters, and have some: they did not diverge."""
-    bare = {run.point: run for run in runs if not run.kept}
-    return {
-        points[i]
-        for points in _alike(bare)
-        for i in np.flatnonzero(store.trained([bare[point] for point in points]).diverged_at < 0)
-    }
+def _is_done(run: Run | None, with_parameters: bool) -> bool:
+    """Whether it is stored; with its final parameters, which a diverged one has none of."""
+    return run is not None and (run.kept or run.diverged or not with_parameters)
 
 
 def _alike(points: Iterable[Point]) -> list[list[Point]]:

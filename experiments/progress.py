@@ -1,6 +1,7 @@
 """How far a sweep is: a bar in a terminal, a line now and then in a log."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Column
 
 LINE_EVERY = 10.0  # seconds
+WINDOW = 30.0  # seconds, as that of the bar
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,20 @@ class _Rate:
 
 
 class _Pace:
-    """The rate since the first status."""
+    """The rate of the last WINDOW seconds: what is slower than what came before is not said to be done at the
+    old pace, which would let the time left stand still."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.first: tuple[float, Status] | None = None
+        self.past: deque[tuple[float, Status]] = deque()
 
     def __call__(self, status: Status) -> _Rate:
-        began, first = self.first = self.first or (self.clock(), status)
-        seconds, part = self.clock() - began, status.part - first.part
+        now = self.clock()
+        self.past.append((now, status))
+        while now - self.past[0][0] > WINDOW and now - self.past[1][0] >= WINDOW:
+            self.past.popleft()
+        began, first = self.past[0]
+        seconds, part = now - began, status.part - first.part
         left = seconds * (1 - status.part) / part if part > 0 else None
         return _Rate((status.steps_done - first.steps_done) / max(seconds, 1e-3), left)
 

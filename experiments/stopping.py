@@ -17,18 +17,26 @@ class Stopped(BaseException):
     """A signal asks to stop. Not a KeyboardInterrupt, which other libraries answer in their own ways."""
 
 
+_kept = ["what is finished is"]
+
+
+def now_kept(words: str) -> None:
+    """From now on a process that is stopped says that this is kept, as in "18 of 108 runs are"."""
+    _kept[0] = words
+
+
 @contextmanager
-def stoppable(how_to_go_on: str = "") -> Iterator[None]:
+def stoppable(goes_on: bool = False) -> Iterator[None]:
     """At the first signal Stopped is raised in the main thread, and when that gets here the process ends:
     what runs in other threads is not waited for. Should it not get here in time (the main thread is inside of
     compiled code, or somebody swallows it), another thread ends the process.
 
     Args:
-        how_to_go_on: said at the end.
+        goes_on: whether the same command goes on from there, which is said at the end.
     """
     received: list[int] = []
     ended = threading.Event()
-    _listen(received, ended, how_to_go_on)
+    _listen(received, ended, goes_on)
     try:
         yield
     except BaseException as error:
@@ -36,7 +44,7 @@ def stoppable(how_to_go_on: str = "") -> Iterator[None]:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(Exception):
                     stream.flush()
-            _leave(received[0], how_to_go_on)
+            _leave(received[0], goes_on)
         raise
     finally:
         ended.set()
@@ -45,7 +53,7 @@ def stoppable(how_to_go_on: str = "") -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL)
 
 
-def _listen(received: list[int], ended: threading.Event, how_to_go_on: str) -> None:
+def _listen(received: list[int], ended: threading.Event, goes_on: bool) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) == 1:
@@ -54,7 +62,7 @@ def _listen(received: list[int], ended: threading.Event, how_to_go_on: str) -> N
     def end_in_time() -> None:
         number = os.read(reading, 1)[0]
         if not ended.wait(GRACE):
-            _leave(number, how_to_go_on)
+            _leave(number, goes_on)
 
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -65,9 +73,10 @@ def _listen(received: list[int], ended: threading.Event, how_to_go_on: str) -> N
             signal.signal(number, stop)
 
 
-def _leave(number: int, how_to_go_on: str) -> NoReturn:
+def _leave(number: int, goes_on: bool) -> NoReturn:
     """End at once: processes that train end with this one, and what is unfinished goes at the next start."""
+    how = f"; {_kept[0]} kept; the same command goes on from there" if goes_on else ""
     cursor = "\033[?25h" if os.isatty(2) else ""  # a bar hides it
     with suppress(OSError):  # the terminal is gone
-        os.write(2, f"{cursor}{STOPPING[signal.Signals(number)]}{how_to_go_on}.\n".encode())
+        os.write(2, f"{cursor}{STOPPING[signal.Signals(number)]}{how}.\n".encode())
     os._exit(128 + number)

@@ -53,12 +53,20 @@ VERDICT = "verified-"
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run lies: `row` of the group in `file`. `kept`: with its final parameters."""
+    """Where a run lies: `row` of the group in `file`. `kept`: with its final parameters. `diverged`, `stalled`:
+    whether it has."""
 
     point: Point
     file: Path
     row: int
     kept: bool
+    diverged: bool
+    stalled: bool
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a longer run can go on from it."""
+        return self.kept or self.diverged or self.stalled
 
 
 @dataclass(frozen=True)
@@ -138,10 +146,10 @@ class Store:
         runs: dict[Point, Run] = {}
         usable: dict[Point, Run] = {}
         for architecture in architectures:
-            for run, goes_on in self._runs(origin, architecture):
+            for run in self._runs(origin, architecture):
                 if run.point in wanted:
                     _put(runs, run)
-                if goes_on:
+                if run.goes_on:
                     _put(usable, run)
         missing = [point for point in wanted if point not in runs]
         return Found(
@@ -191,8 +199,8 @@ class Store:
             order.extend(positions)
         return taken(joined(parts), np.argsort(order).tolist())
 
-    def _runs(self, origin: Origin, architecture: Architecture) -> Iterator[tuple[Run, bool]]:
-        """The finished runs, and whether they can be gone on from."""
+    def _runs(self, origin: Origin, architecture: Architecture) -> Iterator[Run]:
+        """The finished runs."""
         folder = self._folder(origin, architecture)
         for file, content in self._believed(folder):
             try:
@@ -202,9 +210,9 @@ class Store:
                 self.set_aside(file, str(error))
                 continue
             kept = set(stored.trained.kept.tolist())
-            ended = (stored.trained.diverged_at >= 0) | (stored.trained.stalled_at >= 0)
-            for row, point in enumerate(stored.points):
-                yield Run(point, file, row, row in kept), row in kept or bool(ended[row])
+            ended = stored.trained.diverged_at >= 0, stored.trained.stalled_at >= 0
+            for row, (point, *has) in enumerate(zip(stored.points, *ended, strict=True)):
+                yield Run(point, file, row, row in kept, *map(bool, has))
 
     def _outdated(self, points: Sequence[Point], origin: Origin) -> int:
         """How many of these points have been trained by other code on the same data."""

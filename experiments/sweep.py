@@ -118,6 +118,7 @@ class _Sweep:
     """The training under way.
 
     Attributes:
+        diverged: runs that have, of those that are stored already.
         counts: as the executor tells them.
         held: groups that are trained and wait for a verdict.
         trained, stored: whether each group is.
@@ -131,8 +132,9 @@ class _Sweep:
             np.array([sum(map(of, points)) for points in groups.points])
             for of in (lambda point: 1, there.steps, there.work)
         )
+        self.all_steps = np.array([sum(point.steps for point in points) for points in groups.points])
         self.all_work = sum(work(point, *there.size) for point in there.points)
-        self.counts = np.zeros((len(groups), 2), np.int64)
+        self.diverged, self.counts = there.diverged, np.zeros((len(groups), 2), np.int64)
         self.held: list[Result] = []
         self.trained, self.stored = np.zeros((2, len(groups)), bool)
         self.last = -np.inf
@@ -170,12 +172,14 @@ class _Sweep:
 
     def _status(self) -> Status:
         there, points = self.there, self.there.points
-        left = np.where(self.trained, 0, np.maximum(1 - self.counts[:, 0] / self.steps, 0))
+        # A group that goes on from shorter runs counts the steps of these, too, once it has begun.
+        left = np.clip((self.all_steps - self.counts[:, 0]) / self.steps, 0, 1)
+        left[self.trained] = 0
         steps = sum(point.steps for point in points)
         return Status(
             runs=len(points), steps=steps, architectures=len(there.verdicts.architectures),
             runs_done=len(points) - int(self.runs[~self.stored].sum()),
             steps_done=steps - int(np.ceil(left @ self.steps)),
-            diverged=int(self.counts[:, 1].sum()), verified=there.verdicts.verified,
+            diverged=self.diverged + int(self.counts[:, 1].sum()), verified=there.verdicts.verified,
             part=max(1 - float(left @ self.work) / self.all_work, 0.0),
         )  # fmt: skip

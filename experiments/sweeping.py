@@ -12,11 +12,15 @@ from typing import Annotated, Any
 from rich.console import Console
 from typer import Argument, Option
 
+from experiments import sentences
 from experiments.exits import exit_codes
 from experiments.machine import in_words
-from experiments.progress import shown
+from experiments.outcome import in_words as outcome_in_words
+from experiments.outcome import outcome
+from experiments.progress import Status, shown
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
+from experiments.stopping import now_kept
 from experiments.sweep import Plan, plan, run_sweep
 
 Results = Annotated[Path, Option(help="Folder of the results.")]
@@ -91,10 +95,22 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if what is None:
         return options
     if what.endswith(".toml") or os.sep in what or os.path.isfile(what):
-        return read_fields(Path(what)) | options
+        fields = read_fields(Path(what)) | options
+        return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def _name_of(file: Path) -> str:
+    """The name that a spec's file gives what it does not name."""
+    try:
+        return make_spec({"name": file.stem}).name
+    except SpecError as error:
+        got, expected = f"name: got {sentences.shown(file.stem)}", str(error).removesuffix("; change name.")
+        raise SpecError(
+            expected.replace(got, f"{got}, the file's own name") + "; give a name in the file, or --name."
+        ) from None
 
 
 @contextmanager
@@ -128,11 +144,18 @@ def sweep(spec: Spec, how: How) -> Path:
     Examples: autodiff-sandbox sweep deep --depth 2 --depth 8 --scheme he --learning-rate 0.1;
     autodiff-sandbox sweep deep.toml --dry-run
     """
-    with shown(Console(stderr=True), how.quiet) as progress:
+    before = outcome(how.results / f"{spec.name}.h5")
+    with shown(Console(stderr=True), how.quiet) as show:
+
+        def progress(status: Status) -> None:
+            now_kept(f"{status.runs_done} of {status.runs} runs are")
+            show(status)
+
         file = run_sweep(
             spec, how.results, jobs=how.jobs, keep_parameters=how.keep_parameters, progress=progress
         )
-    print(f"results  {file}")
+    for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
+        print(line)
     return file
 
 

@@ -108,6 +108,36 @@ def test_quiet_says_only_what_was_made(images: str, tmp_path: Path) -> None:
     assert not result.stderr
 
 
+def test_a_sweep_ends_with_what_became_of_its_runs(images: str, tmp_path: Path) -> None:
+    result = small("sweep", images, tmp_path, "--learning-rate", 1e9, "--depth", 2)
+    assert result.stdout == f"results  {tmp_path / 'main.h5'}: 8 runs, 4 diverged\n"
+
+
+def test_runs_that_a_name_held_before_and_holds_no_more_are_told(
+    images: str, results: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(results, tmp_path / "results")
+    grown = small("sweep", images, folder, "--seed", 0, "--seed", 1, "--seed", 2)
+    assert grown.stdout == f"results  {folder / 'main.h5'}: 3 runs, 0 diverged\n"
+    another = small("sweep", images, folder, "--seed", 2, "--seed", 3)
+    assert another.stdout.splitlines()[1:] == [
+        f"{folder / 'main.h5'} held 3 runs, of which 2 are no longer in it; what is stored of them stays in "
+        f"{folder / 'runs'}"
+    ]
+
+
+def test_a_file_without_a_name_gives_its_own(images: str, tmp_path: Path) -> None:
+    for name in ("deep", "the deep one"):
+        (tmp_path / f"{name}.toml").write_text("depths = [2]\n")
+    assert small("sweep", images, tmp_path, tmp_path / "deep.toml").exit_code == 0
+    assert (tmp_path / "deep.h5").exists()
+    result = small("sweep", images, tmp_path, tmp_path / "the deep one.toml")
+    assert result.exit_code == 2
+    assert "name: got 'the deep one', the file's own name, expected up to 150 letters" in result.stderr
+    assert result.stderr.endswith("; give a name in the file, or --name.\n")
+    assert small("sweep", images, tmp_path, tmp_path / "the deep one.toml", "--name", "a").exit_code == 0
+
+
 def test_a_dry_run_says_what_there_is_to_do(images: str, results: Path) -> None:
     files = sorted(results.rglob("*"))
     first = small("sweep", images, results, "--dry-run").stdout.splitlines()

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from experiments import figures
-from experiments.dataset import write_dataset
+from experiments.dataset import load, write_dataset
 from experiments.figures import draw_figures
 from experiments.points import Architecture
 from experiments.store import Store, StoreError
@@ -90,3 +91,21 @@ def test_figures_that_cannot_be_written_are_one_sentence_and_leave_nothing(
     with pytest.raises(StoreError, match=r"out: cannot write .*pdf \(No space left on device\)"):
         draw_figures("main", tmp_path, tmp_path / "figures")
     assert list((tmp_path / "figures").iterdir()) == []
+
+
+def test_the_largest_errors_are_within_the_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept(tmp_path, SMALL, replace(SMALL, depth=5))
+    drawn: list[Figure] = []
+    gradient_error = figures.FIGURES["gradient_error"]
+
+    def draw(results: figures.Results) -> Figure:
+        drawn.append(gradient_error(results))
+        return drawn[-1]
+
+    monkeypatch.setattr(figures, "FIGURES", {"gradient_error": draw})
+    draw_figures("main", tmp_path)
+    largest = float(load("main", tmp_path, "verification").sigma_error.max())
+    for ax in drawn[0].axes:
+        low, high = ax.get_ylim()
+        assert low == 0
+        assert high > largest

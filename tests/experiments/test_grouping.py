@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from experiments.grouping import GROUPS_A_WORKER, LARGEST_GROUP, LONGEST, groups
 from experiments.points import Architecture, Point
 from experiments.sizes import hidden_units, parameters
 from experiments.training import layer_dims
+from sandbox.network.activations import ACTIVATIONS
 
 N_0, M = 64, 1437
 
@@ -79,6 +81,15 @@ def test_work_grows_with_all_that_is_to_be_computed() -> None:
         assert work(dataclasses.replace(base, architecture=larger), N_0, M) > work(base, N_0, M)
     assert work(base, N_0, 2 * M) > work(base, N_0, M) < work(base, 2 * N_0, M)
     assert 1.9 < work(dataclasses.replace(base, steps=200), N_0, M) / work(base, N_0, M) < 2
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_exponential_in_every_unit_takes_longer(dtype: str) -> None:
+    of = {
+        activation: work(Point(Architecture(4, 32, activation, dtype=dtype), "he", 0.1, 0, 100), N_0, M)
+        for activation in ACTIVATIONS
+    }
+    assert of["relu"] == of["identity"] < of["tanh"] / 2 < of["sigmoid"] / 2
 
 
 @given(architectures, st.integers(1, 99))

@@ -1,11 +1,14 @@
 """Claims about what is shown of a slow check, and of a sweep."""
 
 import io
+import itertools
 import re
 import sys
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -83,6 +86,22 @@ def test_a_log_has_a_line_every_ten_seconds_and_at_each_group() -> None:
         "sweep  10%  0/40 runs, 3 diverged, 1/2 verified, 33.3 steps/s, 400/4000 steps, 108 s left",
         "sweep  25%  10/40 runs, 3 diverged, 1/2 verified, 76.9 steps/s, 1000/4000 steps, 39 s left",
     ]
+
+
+@given(st.floats(0.02, 0.98), st.floats(0.05, 20))
+@settings(deadline=None)
+def test_the_time_left_falls_as_steps_are_done_also_when_they_take_longer_than_before(
+    change: float, slower: float
+) -> None:
+    """A status a second, at one pace for 100 s and at another from then on; from half a minute later at the
+    latest what is left falls by what has passed, but for 1 s of rounding."""
+    speeds = [change / 100] * 100 + [(1 - change) / 100 / slower] * int(100 * slower)
+    parts = itertools.accumulate(speeds)
+    statuses = [(float(t), status(part, 0)) for t, part in enumerate(parts)]
+    lines = sweep_shown(statuses, terminal=False).splitlines()
+    left = [float(found[1]) for line in lines if (found := re.search(r", (\d+) s left", line))]
+    late = left[14:]  # a line every 10 s
+    assert all(abs(before - after - 10) <= 1 for before, after in itertools.pairwise(late))
 
 
 def test_a_terminal_has_a_bar_that_moves_within_a_group() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -101,9 +102,7 @@ def test_it_can_be_stopped_from_the_first_moment_on(
         process.send_signal(number)
         _, said = process.communicate(timeout=SOON)
     assert process.returncode == 128 + number
-    assert said.splitlines()[-1] == (
-        f"{SAYS[number]}; what is finished is kept, and the same command goes on from there."
-    )
+    assert is_how_to_go_on(SAYS[number], said.splitlines()[-1])
     assert "Traceback" not in said
 
 
@@ -121,10 +120,27 @@ def test_ctrl_c_ends_the_training_and_all_its_processes(
         _, said = process.communicate(timeout=SOON)
     assert process.returncode == 130
     lines = [line for line in said.splitlines() if not line.startswith("sweep ")]
-    assert lines == ["Interrupted; what is finished is kept, and the same command goes on from there."]
+    assert len(lines) == 1
+    assert is_how_to_go_on("Interrupted", lines[0])
     assert (len(others) >= 3) == (jobs == 2)  # two, and the resource tracker
     assert not psutil.wait_procs(others, timeout=SOON)[1]
     assert not unfinished(tmp_path)
+
+
+def is_how_to_go_on(what: str, line: str) -> bool:
+    kept = r"(what is finished is|\d+ of 36 runs are) kept"
+    return re.fullmatch(rf"{what}; {kept}; the same command goes on from there\.", line) is not None
+
+
+def test_what_is_kept_is_counted(images: str, tmp_path: Path) -> None:
+    subprocess.run(command(images, tmp_path), check=True, capture_output=True)
+    with started([*command(images, tmp_path), "--depth", "9", "--width", "400"]) as process:
+        assert process.stderr is not None
+        assert "36/108 runs" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=SOON)
+    last = said.splitlines()[-1]
+    assert last == "Terminated; 36 of 108 runs are kept; the same command goes on from there."
 
 
 def is_loaded(process: subprocess.Popen[str], library: str) -> bool:

@@ -103,6 +103,20 @@ def test_an_interrupted_sweep_keeps_what_is_done_and_resumes_to_the_same_results
     assert not [path for path in (tmp_path / ".work").iterdir() if path.suffix != ".lock"]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_has_diverged_before_counts_from_the_first_moment_on(
+    jobs: int, spec: Spec, results: Path
+) -> None:
+    said: list[Status] = []
+    run_sweep(changed(spec, seeds=[0, 1, 2]), results, jobs=jobs, progress=said.append)
+    assert (said[0].diverged, said[-1].diverged) == (8, 12)
+    run_sweep(spec, results, jobs=jobs, progress=said.append)
+    assert said[-1].diverged == 8
+    kept: list[Status] = []  # those that have not diverged are trained again
+    run_sweep(spec, results, jobs=jobs, keep_parameters=True, progress=kept.append)
+    assert (kept[0].diverged, kept[-1].diverged) == (8, 8)
+
+
 # --- a sweep that grows -----------------------------------------------------------------------
 
 
@@ -275,6 +289,23 @@ def test_progress_never_falls_and_ends_at_all(spec: Spec, tmp_path: Path) -> Non
         assert before.steps_done <= after.steps_done
         assert before.part <= after.part
     assert said[-1] == Status(24, 24 * 5, 2, 24, 24 * 5, diverged=8, verified=2, part=1.0)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_part_that_is_over_grows_with_the_steps_of_runs_that_go_on(
+    jobs: int, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.sweep.SHOW_EVERY", 0.0)
+    short = changed(spec, depths=[2], learning_rates=[0.1], steps=1000)
+    run_sweep(short, tmp_path, jobs=jobs, keep_parameters=True)
+    said: list[Status] = []
+    run_sweep(changed(short, steps=2000), tmp_path, jobs=jobs, progress=said.append)
+    assert said[0].steps_done == 4 * 1000
+    for (
+        status
+    ) in said:  # of one architecture, runs take the time of their steps, but for what each begins with
+        assert status.part == pytest.approx(status.steps_done / status.steps, abs=0.01)
+    assert jobs > 1 or len({status.part for status in said}) > 100
 
 
 @pytest.mark.slow

@@ -43,6 +43,8 @@ TRAINING = {
 
 CHECKING = ("sandbox.network", "sandbox.noise", "sandbox.verifier")
 """The packages that check gradients."""
+ASKING = ("verdicts.py", "verification.py")
+"""The sources of this one that say what is checked, and what is made of it."""
 
 
 @functools.cache
@@ -54,12 +56,13 @@ def code_revision() -> str:
 @functools.cache
 def checker_revision() -> str:
     """A hash of the sources that check: a verdict is one of this checker."""
-    return _hash_of_files(
+    checking = (
         file
         for package in CHECKING
         for file in sorted(_folder(package).iterdir(), key=lambda file: file.name)
         if file.name.endswith(".py")
     )
+    return _hash_of_files((*checking, *(_folder("experiments") / name for name in ASKING)))
 
 
 def _folder(package: str) -> Traversable:

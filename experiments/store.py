@@ -53,8 +53,8 @@ VERDICT = "verified-"
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run lies: `row` of the group in `file`. `kept`: with its final parameters. `diverged`, `stalled`:
-    whether it has."""
+    """Where a run lies: `row` of the group in `file`. `kept`: with its final parameters. `diverged` and
+    `stalled`: whether it has."""
 
     point: Point
     file: Path

@@ -22,7 +22,7 @@ from sandbox.typing import Array
 class InPlace(Protocol):
     """A cost of labels that allocates little when it is called, for stacks (networks, blocks, 1, size).
 
-    signs: s, (blocks, 1, size), where those after the first m are 0, which count nothing.
+    signs: s, (blocks, 1, size), of which the first m count in J.
     """
 
     def __init__(self, signs: Array, m: int, networks: int) -> None: ...

@@ -25,8 +25,8 @@ from sandbox.verifier.recording import quiet
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import OutputRow
 
-ASKED = slice(1, -1)
-"""Where the networks that are asked about stand, between their neighbours."""
+ASKED = slice(1, -2)
+"""Where the networks that are asked about stand: between their neighbours, not in the middle."""
 
 
 def check_replacement(
@@ -103,16 +103,29 @@ class WatchedWorkspace(Workspace):
     seen: dict[str, Array]
 
     def __init__(self, kind: Kind, parameters: Mapping[str, Array], X: Array, Y: Array) -> None:
-        """A workspace for a stack of networks like these, and the two beside them, after a step."""
+        """A workspace for a stack of networks like these, and the three beside them, after two steps."""
         W = [parameters[f"W{l}"] for l in range(1, len(parameters) // 2 + 1)]
         self.stack, self.seen = W[0].shape[:-2], {}
-        dims, networks = (len(X), *(part.shape[-2] for part in W)), math.prod(self.stack) + 2
-        in_blocks = batch(X, Y, X.shape[1] // 3 + 1)  # mostly three, the last not full
+        dims, networks = (len(X), *(part.shape[-2] for part in W)), math.prod(self.stack) + 3
+        in_blocks = batch(X, Y, X.shape[1] // 5 + 1)  # four or five, the last not full
         super().__init__(dims, in_blocks, networks, activation=kind.activation, cost=kind.cost)
         self.load({key: -value[::-1] for key, value in _between_others(parameters).items()})
-        self.forward()
-        self.backward()
-        self.update(np.ones(self.networks, X.dtype))
+        for _ in range(2):
+            self.forward()
+            self.backward()
+            self.update(np.ones(self.networks, X.dtype))
+
+    def arrive_at(self, parameters: Mapping[str, Array]) -> None:
+        """At these, exactly, by an update, as in training: 0 - 1 (-theta)."""
+        given = _between_others(parameters)
+        self.load({key: np.zeros_like(value) for key, value in given.items()})
+        self.set_gradients({key: -value for key, value in given.items()})
+        self.update(np.ones(self.networks, self.theta.dtype))
+
+    def set_gradients(self, gradients: Mapping[str, Array]) -> None:
+        """dW{l} and db{l}, by the keys of the parameters."""
+        for l, dW in self.dW.items():
+            dW[..., :-1], dW[..., -1:] = gradients[f"W{l}"], gradients[f"b{l}"]
 
     def forward(self) -> Array:
         J = super().forward()
@@ -144,7 +157,7 @@ class WatchedWorkspace(Workspace):
 def _step(kind: Kind, parameters: Mapping[str, Array], X: Array, Y: Array) -> dict[str, Array]:
     """What is seen of a step forward and back."""
     workspace = WatchedWorkspace(kind, parameters, X, Y)
-    workspace.load(_between_others(parameters))
+    workspace.arrive_at(parameters)
     workspace.forward()
     workspace.backward()
     return workspace.seen
@@ -153,16 +166,14 @@ def _step(kind: Kind, parameters: Mapping[str, Array], X: Array, Y: Array) -> di
 def _updated(
     kind: Kind, theta: Mapping[str, Array], gradients: Mapping[str, Array], learning_rate: float
 ) -> Parameters:
-    """What an update makes of these parameters, while the networks beside them have another rate."""
+    """What an update makes of these parameters, while the networks beside them have other rates."""
     dtype = theta["W1"].dtype
     workspace = WatchedWorkspace(
         kind, theta, np.zeros((theta["W1"].shape[-1], 1), dtype), np.zeros((1, 1), dtype)
     )
     workspace.load(_between_others(theta))
-    given = _between_others({key: gradients[key] for key in (f"d{key}" for key in theta)})
-    for l, dW in workspace.dW.items():
-        dW[..., :-1], dW[..., -1:] = given[f"dW{l}"], given[f"db{l}"]
-    rates = np.full(workspace.networks, 2 * learning_rate, dtype)
+    workspace.set_gradients(_between_others({key: gradients[f"d{key}"] for key in theta}))
+    rates = np.arange(2, 2 + workspace.networks).astype(dtype) * learning_rate
     rates[ASKED] = learning_rate
     workspace.update(rates)
     updated = workspace.parameters()
@@ -170,9 +181,12 @@ def _updated(
 
 
 def _between_others(parameters: Mapping[str, Array]) -> Parameters:
-    """The networks of a stack one after another, between two others."""
+    """The networks of a stack one after another, between three others."""
     flat = {key: value.reshape(-1, *value.shape[-2:]) for key, value in parameters.items()}
-    return {key: np.concatenate([-1.5 * x[:1], x, 0.5 * x[-1:]]).astype(x.dtype) for key, x in flat.items()}
+    return {
+        key: np.concatenate([-1.5 * x[:1], x, 0.5 * x[-1:], -x[-1:]]).astype(x.dtype)
+        for key, x in flat.items()
+    }
 
 
 # --- the cost -------------------------------------------------------------------------------

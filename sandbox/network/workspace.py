@@ -40,10 +40,11 @@ SHORTEST = 100
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples in blocks of one size, the last filled up with examples that count nothing.
+    """Examples in blocks of one size, the last filled up with copies of the last example, which count
+    nothing: their dZ[L] is set to 0. (What is no example might overflow where none does.)
 
     Attributes:
-        X: [X; 1], (blocks, n_0 + 1, size). signs: 1 - 2 Y, (blocks, 1, size), 0 where it is filled up.
+        X: [X; 1], (blocks, n_0 + 1, size). signs: 1 - 2 Y, (blocks, 1, size).
         m: the number of examples.
     """
 
@@ -58,11 +59,10 @@ def batch(X: Array, Y: Array, size: int) -> Batch:
     blocks = -(-m // size)
     X_in_blocks = aligned((1, blocks, len(X) + 1, size), X.dtype)[0]
     signs = aligned((1, blocks, 1, size), X.dtype)[0]
-    for i in range(blocks):
-        some = X[:, i * size : (i + 1) * size]
-        X_in_blocks[i, :-1, : some.shape[1]] = some
-        signs[i, :, : some.shape[1]] = 1 - 2 * Y[:, i * size : (i + 1) * size]
+    examples = np.minimum(np.arange(blocks * size), m - 1).reshape(blocks, size)
+    X_in_blocks[:, :-1] = np.moveaxis(X[:, examples], 0, 1)
     X_in_blocks[:, -1] = 1
+    signs[:] = 1 - 2 * np.moveaxis(Y[:, examples], 0, 1)
     return Batch(X_in_blocks, signs, m)
 
 
@@ -126,6 +126,7 @@ class Workspace:
         hidden = range(1, self.L)
         self.A = {0: self.batch.X} | {l: stack(dims[l] + 1) for l in hidden}
         self.Z = {l: self.A[l][:, :, :-1] for l in hidden} | {self.L: stack(1)}
+        self._filling = self.Z[self.L][:, -1, :, size - (blocks * size - self.batch.m) :]
         widest = stack(max(dims[1:]))
         self.dA = {l: widest[:, :, : dims[l]] for l in hidden}
         for l in hidden:
@@ -180,6 +181,7 @@ class Workspace:
     def backward(self) -> None:
         """dW and db of all layers, after `forward`, once."""
         self._J.backward(self.Z[self.L])
+        self._filling[:] = 0
         for l in range(self.L, 1, -1):
             self.linear_backward(l)
             self.activation_backward(l - 1)

@@ -37,7 +37,12 @@ def test_a_check_is_made_by_no_room_that_its_revision_leaves_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("revision", "changed"), [(code_revision, "passes.py"), (checker_revision, "compare.py")]
+    ("revision", "changed"),
+    [
+        (code_revision, "passes.py"),
+        (checker_revision, "compare.py"),
+        (checker_revision, "verification.py"),
+    ],
 )
 def test_a_revision_changes_with_a_byte_of_a_source(
     revision: object, changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,12 @@ from experiments.data import load_data
 from experiments.group import Group, Trained, run_group
 from experiments.points import Architecture, Point
 from experiments.training import Examples, initial_parameters, prepared
+from sandbox.network.passes import (
+    L_model_backward,
+    L_model_forward,
+    compute_cost_from_logits,
+    update_parameters,
+)
 from sandbox.network.workspace import Workspace
 from sandbox.typing import Array
 
@@ -252,6 +258,53 @@ def test_a_group_is_of_one_architecture_and_one_number_of_steps() -> None:
 
 
 # --- another implementation -----------------------------------------------------------------------
+
+
+def by_the_passes(point: Point, examples: Examples) -> dict[str, Any]:
+    """The same run in a loop over the passes."""
+    of = point.architecture
+    theta = {key: x[0] for key, x in initial_parameters([point], examples.n_0).items()}
+    norms, seen = np.array([]), dict[str, Any](diverged_at=-1)
+    seen["cost_curve"] = np.full(point.steps + 1, np.nan)
+    for t in range(point.steps + 1):
+        AL, caches = L_model_forward(examples.X_train, theta, activation=of.activation)
+        J = float(compute_cost_from_logits(caches[-1][1], examples.Y_train, cost=of.cost))
+        if not np.isfinite(J) or (t > 0 and 1e3 * seen["cost_curve"][0] < J):
+            return seen | {"diverged_at": t}
+        seen["cost_curve"][t] = J
+        gradients = L_model_backward(AL, examples.Y_train, caches, activation=of.activation, cost=of.cost)
+        norms = np.array([np.linalg.norm(gradients[f"dW{l}"]) for l in range(1, of.depth + 1)])
+        if t == 0:
+            seen["gradient_norm_start"] = norms
+        if t < point.steps:
+            theta = update_parameters(theta, gradients, np.dtype(of.dtype).type(point.learning_rate))
+    seen["gradient_norm_end"] = norms
+    for name in ("train", "test"):
+        X, Y = (getattr(examples, f"{x}_{name}") for x in "XY")
+        AL, _ = L_model_forward(X, theta, activation=of.activation)
+        seen[f"{name}_accuracy"] = np.mean((AL > 0.5) == (Y > 0.5))
+    return seen
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "identity"])
+@pytest.mark.parametrize("cost", ["cross_entropy", "mean_squared_error"])
+@pytest.mark.parametrize(("width", "m"), [(6, 37), (40, 701)])  # of one block, and of several
+def test_runs_are_those_of_a_loop_over_the_passes(
+    dtype: str, activation: str, cost: str, width: int, m: int
+) -> None:
+    of = {"width": width, "dtype": dtype, "activation": activation, "cost": cost}
+    examples = few(dtype, m)
+    points = at_rates([0.01, 0.1, 1e30, 0.2, 0.3], 4, **of)
+    ours = train(points, examples)
+    # Each of four steps adds a few roundings to every parameter, and far from divergence none grows.
+    near = 100 * float(np.finfo(dtype).eps)
+    for run, point in enumerate(points):
+        with np.errstate(all="ignore"):
+            theirs = by_the_passes(point, examples)
+        for name, expected in theirs.items():
+            np.testing.assert_allclose(getattr(ours, name)[run], expected, near, err_msg=name)
+
 
 STEPS = 60
 

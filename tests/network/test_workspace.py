@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sandbox.network.cases import drawn_network
 from sandbox.network.costs import CrossEntropyInPlace
+from sandbox.network.passes import L_model_backward, L_model_forward
 from sandbox.network.replacement import check_replacement
 from sandbox.network.workspace import SMALL, Workspace, batch, block_size
 from sandbox.typing import Array, Parameters
@@ -65,6 +66,31 @@ def test_products_that_are_made_in_parts_are_right() -> None:
     assert check_replacement(*drawn_network([64, 32, 1], 7, seed=0))
 
 
+@pytest.mark.parametrize("cost", ["cross_entropy", "mean_squared_error"])
+@pytest.mark.parametrize(
+    ("w", "b", "x"),
+    [
+        (-1e20, 1e20, 2.0),  # x = 0, which no data holds, would give Z[2] = inf
+        (1e20, 0.0, 1.0),  # the examples give Z[2] = inf, of which the sigmoid is 1
+    ],
+)
+def test_what_fills_a_block_up_counts_nothing_whatever_overflows(
+    w: float, b: float, x: float, cost: str
+) -> None:
+    theta = {"W1": [[w]], "b1": [[b]], "W2": [[1e20]], "b2": [[0.0]]}
+    parameters = {key: np.array(value, np.float32) for key, value in theta.items()}
+    X, Y = np.full((1, 7), x, np.float32), np.array([[0, 1, 0, 1, 0, 1, 1]], np.float32)
+    workspace = Workspace([1, 1, 1], batch(X, Y, 4), cost=cost)
+    workspace.load({key: value[None] for key, value in parameters.items()})
+    with np.errstate(all="ignore"):
+        workspace.forward()
+        workspace.backward()
+        AL, caches = L_model_forward(X, parameters)
+        expected = L_model_backward(AL, Y, caches, cost=cost)
+    for key, gradient in workspace.gradients().items():
+        np.testing.assert_allclose(gradient[0], expected[key], rtol=10 * float(np.finfo(np.float32).eps))
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [({"activation": "tanh"}, "computed in place"), ({"Y": np.full((1, 7), 0.5)}, "labels")],
@@ -91,6 +117,28 @@ def bias_is_not_updated(self: Workspace, learning_rates: Array) -> Any:
 
 def rate_of_the_first_network(self: Workspace, learning_rates: Array) -> Any:
     return right["update"](self, np.full_like(learning_rates, learning_rates[0]))
+
+
+def rates_in_reverse(self: Workspace, learning_rates: Array) -> Any:
+    return right["update"](self, learning_rates[::-1].copy())
+
+
+def copies_made_when_loaded(self: Workspace, parameters: Parameters) -> None:
+    right["load"](self, parameters)
+    self._W_T = {l: W[:, None, :, :-1].mT.copy() for l, W in self.W.items()}
+
+
+def gradient_of_three_blocks(self: Workspace, l: int) -> None:
+    right["linear_backward"](self, l)
+    (self.Z[l] @ self.A[l - 1].mT)[:, :3].sum(axis=1, out=self.dW[l])
+
+
+def bias_of_the_third_forward_forgotten(self: Workspace, l: int) -> None:
+    """Right for two steps."""
+    right["linear_forward"](self, l)
+    self.__dict__["calls"] = self.__dict__.get("calls", 0) + 1
+    if self.__dict__["calls"] > 2 * self.L:
+        self.Z[l] -= self.W[l][:, None, :, -1:]
 
 
 def mask_of_the_layer_above(self: Workspace, l: int) -> None:
@@ -147,6 +195,10 @@ def bias_left_out_of_the_last_layer(self: Workspace, l: int) -> None:
     [
         ("update", bias_is_not_updated, "update_parameters"),
         ("update", rate_of_the_first_network, "update_parameters"),
+        ("update", rates_in_reverse, "update_parameters"),
+        ("load", copies_made_when_loaded, "L_model_backward"),
+        ("linear_backward", gradient_of_three_blocks, "L_model_backward"),
+        ("linear_forward", bias_of_the_third_forward_forgotten, "L_model_forward"),
         ("activation_backward", mask_of_the_layer_above, "L_model_backward"),
         ("activation_backward", no_mask, "L_model_backward"),
         ("backward", sum_in_place_of_the_mean, "L_model_backward"),

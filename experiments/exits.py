@@ -22,8 +22,13 @@ def failed(exit_code: int, *errors: Exception | str) -> Exit:
 
 
 @contextmanager
-def exit_codes() -> Iterator[None]:
-    """2: input, results, disk or memory that will not do. 1: a wrong gradient."""
+def exit_codes(*, goes_on: bool) -> Iterator[None]:
+    """2: input, results, disk or memory that will not do. 1: a wrong gradient.
+
+    Args:
+        goes_on: whether the same command then goes on where it stopped.
+    """
+    then = f", then {GOES_ON}" if goes_on else ""
     try:
         yield
     except (SpecError, DataError, StoreError, WorkerError) as error:
@@ -35,9 +40,10 @@ def exit_codes() -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         why = escaped(f"{where}{error.strerror or error}")
-        raise failed(2, f"{why}; mend that, then {GOES_ON}.") from None
+        raise failed(2, f"{why}; mend that{then}.") from None
     except MemoryError as error:
         why = str(error) or "there is too little"
-        raise failed(2, f"memory: {why}; give fewer --jobs or a smaller spec, then {GOES_ON}.") from None
+        advice = "give fewer --jobs or a smaller spec" if goes_on else "close other programs"
+        raise failed(2, f"memory: {why}; {advice}{then}.") from None
     except RecursionError:
         raise failed(2, "something in the input is nested too deeply; make it flatter.") from None

@@ -34,8 +34,14 @@ class StoreError(ValueError):
 
 
 @contextlib.contextmanager
-def explained(what: str, path: Path, argument: str = "results") -> Iterator[None]:
-    """What the system refuses becomes a StoreError: "`argument`: cannot `what` `path` (why); what to do"."""
+def explained(
+    what: str, path: Path, argument: str = "results", *, goes_on: bool | None = None
+) -> Iterator[None]:
+    """What the system refuses becomes a StoreError: "`argument`: cannot `what` `path` (why); what to do".
+
+    Args:
+        goes_on: whether the same command then goes on where it stopped; by default that of a sweep's results.
+    """
     try:
         yield
     except MemoryError:
@@ -45,6 +51,8 @@ def explained(what: str, path: Path, argument: str = "results") -> Iterator[None
         why_and_advice = f"{error.strerror or error}); {advice}"
     else:
         return
+    if not (argument == "results" if goes_on is None else goes_on):
+        why_and_advice = why_and_advice.removesuffix("; then {goes_on}")
     then = why_and_advice.format(argument=argument, goes_on=GOES_ON)
     raise StoreError(f"{argument}: cannot {what} {path} ({then}.")
 

@@ -30,8 +30,8 @@ def exclusive(folder: Path, name: str) -> Iterator[None]:
             lock.acquire(blocking=False)
         except Timeout:
             raise StoreError(
-                f"name: {name!r} is being worked on {_held_by(holder)}, expected one at a time; wait until "
-                "it has ended (what it finishes is shared), or choose another --name."
+                f"name: {name!r} is being worked on {_held_by(holder)}, expected one at a time; wait for "
+                "it: what it finishes is shared, and need not be trained again."
             ) from None
         except NotImplementedError:
             raise _without_locks(folder) from None

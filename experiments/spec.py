@@ -2,9 +2,10 @@
 
 import itertools
 import math
+import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -203,8 +204,9 @@ def _check_in_float32(rates: Sequence[float]) -> None:
         )
 
 
-def make_spec(fields: Mapping[str, Any]) -> Spec:
-    """The Spec of these fields; SpecError when one is unknown or out of range."""
+def make_spec(fields: Mapping[str, Any], show: Callable[[object], str] = shown) -> Spec:
+    """The Spec of these fields; SpecError when one is unknown or out of range, with the value as `show` has
+    it."""
     if not isinstance(fields, Mapping):
         raise SpecError(f"fields: got {shown(fields)}, expected a mapping from fields to their values.")
     for field in fields:
@@ -216,7 +218,7 @@ def make_spec(fields: Mapping[str, Any]) -> Spec:
     try:
         return Spec.model_validate({field: _plain(value) for field, value in fields.items()})
     except ValidationError as error:
-        raise SpecError(_sentence(error)) from None
+        raise SpecError(_sentence(error, fields, show)) from None
 
 
 def _plain(value: Any) -> Any:
@@ -228,13 +230,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, fields: Mapping[str, Any], show: Callable[[object], str]) -> str:
     first = error.errors(include_url=False)[0]
     if not first["loc"]:
         return first["msg"].removeprefix("Value error, ")
     field, *place = first["loc"]
+    where = f" as value {place[0] + 1} of the list" if place and isinstance(place[0], int) else ""
     expected = f"expected {EXPECTED[str(field)]}"
     if first["type"] == "value_error":
         expected = first["msg"].removeprefix("Value error, ")
-    where = f" as value {place[0] + 1} of the list" if place and isinstance(place[0], int) else ""
-    return f"{field}: got {shown(first['input'])}{where}, {expected}; change {field}."
+    elif first["type"] == "literal_error":
+        expected += nearest(first["input"], re.findall(r"'(\w+)'", first["ctx"]["expected"]))
+    got = first["input"] if where else fields[str(field)]
+    return f"{field}: got {show(got)}{where}, {expected}; change {field}."

@@ -53,8 +53,7 @@ VERDICT = "verified-"
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run lies: `row` of the group in `file`. `kept`: with its final parameters. `diverged` and
-    `stalled`: whether it has."""
+    """Where a run lies: `row` of the group in `file`. `kept`: with its final parameters."""
 
     point: Point
     file: Path

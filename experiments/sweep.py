@@ -15,8 +15,9 @@ from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
 from experiments.provenance import environment
 from experiments.resources import Estimate
+from experiments.sentences import shown
 from experiments.spec import Spec, SpecError
-from experiments.store import Store
+from experiments.store import Store, StoreError
 from experiments.training import prepared
 from experiments.verdicts import Checks
 from experiments.verification import Verification
@@ -49,7 +50,7 @@ class Plan:
 def plan(spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False) -> Plan:
     """What `run_sweep` would do with the same arguments; raises what it raises before it trains."""
     jobs = _checked(jobs)
-    there = survey(spec, Store(results), jobs, keep_parameters)
+    there = survey(spec, _store(results), jobs, keep_parameters)
     return Plan(
         points=len(there.points), done=len(there.points) - len(there.missing), outdated=there.found.outdated,
         groups=len(there.groups()), jobs=jobs,
@@ -77,7 +78,7 @@ def run_sweep(
         WorkerError: processes that train were lost. MemoryError: there is too little.
     """
     jobs = _checked(jobs)
-    store = Store(results)
+    store = _store(results)
     with store.working() as folder, store.exclusive(spec.name):
         there = survey(spec, store, jobs, keep_parameters)
         groups, examples = there.groups(), prepared(there.data, spec.dtype)
@@ -101,6 +102,12 @@ def run_sweep(
         )
 
 
+def _store(results: Path) -> Store:
+    if results.is_file():
+        raise StoreError(f"results: {results} is a file, expected a folder; choose another --results.")
+    return Store(results)
+
+
 def _when(verdict: Verification) -> tuple[bool, str, tuple[Scheme, ...]]:
     """Start before end, for a reader; then as they came."""
     return verdict.moment == "end", verdict.checked, verdict.schemes
@@ -110,7 +117,9 @@ def _checked(jobs: int | None) -> int:
     if jobs is None:
         return available_cores()
     if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
-        raise SpecError(f"jobs: got {jobs!r}, expected a whole number of processes, at least 1; change jobs.")
+        raise SpecError(
+            f"jobs: got {shown(jobs)}, expected a whole number of processes, at least 1; change jobs."
+        )
     return jobs
 
 

@@ -22,6 +22,10 @@ from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
 from experiments.stopping import now_kept
 from experiments.sweep import Plan, plan, run_sweep
+from experiments.usage import SEVERAL
+
+OPTIONS = ("results", "jobs", "keep_parameters", "dry_run", "quiet")
+"""Of a sweep, but for those that are fields of a spec."""
 
 Results = Annotated[Path, Option(help="Folder of the results.")]
 Name = Annotated[str, Argument(help="Name of the results; or their file, DIR/NAME.h5.")]
@@ -41,7 +45,7 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
     """A command with the action's name and docstring and the options of a sweep; with --dry-run it says what
     it would do."""
 
-    @exit_codes()
+    @exit_codes(goes_on=True)
     def command(
         what: Annotated[
             str | None, Argument(help="TOML file of a spec (name, data, depths, widths, ...), or a NAME.")
@@ -80,7 +84,7 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
         with _warnings_in_a_line():
-            spec = make_spec(_fields(what, given))
+            spec = make_spec(_fields(what, given), sentences.as_in_toml)
             if dry_run:
                 print(_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
             else:
@@ -94,12 +98,38 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The fields of a spec; options take precedence over the file."""
     if what is None:
         return options
-    if what.endswith(".toml") or os.sep in what or os.path.isfile(what):
-        fields = read_fields(Path(what)) | options
+    if what.endswith(".toml") or os.path.isfile(what) or (os.sep in what and os.path.lexists(what)):
+        fields = _known(read_fields(Path(what))) | options
         return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
+    if os.sep in what:
+        raise SpecError(
+            f"spec file: cannot read {sentences.shown(what)} (no such file); give the path of a TOML file, "
+            "or a NAME, which has no slash."
+        )
+    if _is_number(what):
+        raise SpecError(
+            f"name: got {what!r}, expected a NAME that is no number; {SEVERAL} (and such a name as --name)."
+        )
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def _known(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same; SpecError where one of them is an option, and no field."""
+    for field in fields:
+        if field in OPTIONS:
+            option = f"--{field.replace('_', '-')}"
+            raise SpecError(f"{field!r}: no such field; it is an option of the command line: {option}.")
+    return fields
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_of(file: Path) -> str:
@@ -116,7 +146,7 @@ def _name_of(file: Path) -> str:
 @contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *where: f"Warning: {message}\n"
+    warnings.formatwarning = lambda message, *where: f"Warning: {sentences.escaped(str(message))}\n"
     try:
         yield
     finally:
@@ -159,7 +189,7 @@ def sweep(spec: Spec, how: How) -> Path:
     return file
 
 
-@exit_codes()
+@exit_codes(goes_on=False)
 def figures(
     name: Name = "main",
     results: Results = Path("results"),
@@ -176,7 +206,7 @@ def figures(
         print(f"figure   {path}")
 
 
-@exit_codes()
+@exit_codes(goes_on=False)
 def export(
     name: Name,
     csv: Annotated[str, Option(metavar="FILE", help="The file to write; - prints.")],

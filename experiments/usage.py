@@ -4,7 +4,13 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from experiments.sentences import escaped
+from experiments.sentences import escaped, most_like
+
+SEVERAL = "several values are given as --depth 2 --depth 4"
+NO_OVERWRITE = (
+    "runs are found by their content, and nothing needs to be overwritten; to train anew, delete "
+    "results/runs, or choose another --results"
+)
 
 
 class Verbs(TyperGroup):
@@ -16,5 +22,23 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except Exception as error:
             if hasattr(error, "ctx") and hasattr(error, "message"):  # an error of usage
+                if advice := _advice(error):
+                    error.message = f"{error.message.removesuffix('.')}; {advice}"
                 error.ctx, error.message = None, escaped(error.message)
             raise
+
+
+def _advice(error: Any) -> str:
+    """What to do, where that is not plain; empty otherwise."""
+    if option := getattr(error, "option_name", None):
+        error.possibilities = None  # which may be --help alone
+        return NO_OVERWRITE if option == "--overwrite" else _nearest_option(option, error.ctx)
+    if getattr(getattr(error, "param", None), "multiple", False):
+        return SEVERAL.replace("--depth", error.param.opts[0])
+    return SEVERAL if "unexpected extra argument" in error.message else ""
+
+
+def _nearest_option(option: str, ctx: Any) -> str:
+    options = [each for param in ctx.command.params for each in param.opts if each.startswith("--")]
+    found = most_like(option.lstrip("-"), [each.lstrip("-") for each in options])
+    return f"did you mean --{found}?" if found else ""

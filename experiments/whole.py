@@ -40,12 +40,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """
     if not os.path.lexists(path):
         raise StoreError(_missing(path))
-    with explained("read", path):
+    with explained("read", path, goes_on=False):
         if not path.is_file():
             raise StoreError(_foreign(path))
         file = path.open("rb")
     with file:
-        with explained("read", path):
+        with explained("read", path, goes_on=False):
             end, found = _seal_of(file)
             if not found.startswith(_MARK % SCHEMA):
                 raise StoreError(_old(path) if _mentions(file, OLD.encode()) else _foreign(path))

@@ -53,8 +53,14 @@ def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch:
     said = re.search(r"^sweep   0%.*", text, re.M)
     assert said
     assert without_numbers(said[0]) == without_numbers(swept.stderr.splitlines()[0])
+    made = re.search(r"^results  results/rates.h5.*", text, re.M)
+    assert made
+    assert without_numbers(made[0]) == without_numbers(swept.stdout)
     is_shown("sweep rates.toml --depth 8 --depth 2 --depth 4 --dry-run", more="--jobs 2")
     is_shown("export rates --csv -", lines=2)
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(block, {"__name__": "page"})
+    assert (tmp_path / "results/few.h5").exists()
 
 
 def without_numbers(text: str) -> list[str]:

@@ -55,12 +55,27 @@ def results(images: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["figures", "absent"], "absent.h5"),
         (["figures", "folder/absent.h5"], "absent.h5"),
         (["export", "absent", "--csv", "-"], "absent.h5"),
+        (
+            ["sweep", "one", "--depth", "2", "4"],
+            "(4); several values are given as --depth 2 --depth 4",
+        ),
+        (["sweep", "--depth", "2", "4"], "name: got '4', expected a NAME that is no number; several values"),
+        (["sweep", "--depth", "2,4"], "integer; several values are given as --depth 2 --depth 4"),
+        (["sweep", "--lr", "1"], "No such option: --lr; did you mean --learning-rate?"),
+        (["sweep", "--step", "1"], "No such option: --step; did you mean --steps?"),
+        (["sweep", "--overwrite"], "to train anew, delete results/runs, or choose another --results"),
+        (["sweep", "--scheme", "He"], "did you mean 'he'"),
+        (["sweep", "--cost", "MSE"], "did you mean 'mean_squared_error'"),
+        (["sweep", "folder/absent"], "or a NAME, which has no slash"),
+        (["sweep", "--results", "a-file"], "results: a-file is a file, expected a folder"),
+        (["sweep", "--dry-run", "--results", "a-file"], "results: a-file is a file, expected a folder"),
     ],
 )
 def test_bad_input_exits_2_with_a_sentence(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").write_text("mine")
     result = invoke(*arguments)
     assert result.exit_code == 2, result.output
     assert message in result.stderr
@@ -89,6 +104,32 @@ def test_what_the_machine_refuses_exits_2_with_a_sentence(
     assert result.stderr.startswith(f"Error: {message}" if message[0] != "n" else "Error: ")
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("depths = []", "depths: got [], expected"),
+        ("steps = true", "steps: got true, expected"),
+        ("jobs = 2", "'jobs': no such field; it is an option of the command line: --jobs."),
+        ("keep_parameters = true", "it is an option of the command line: --keep-parameters."),
+    ],
+)
+def test_a_file_is_answered_in_its_own_notation(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text(line)
+    result = invoke("sweep", tmp_path / "spec.toml", "--results", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_what_does_not_go_on_is_not_said_to(results: Path) -> None:
+    result = invoke("export", results / "main.h5", "--csv", "/absent/table.csv")
+    assert result.stderr == (
+        "Error: csv: cannot write /absent/table.csv (No such file or directory); mind the path or choose "
+        "another --csv.\n"
+    )
+    result = invoke("figures", results / "main.h5", "--out", results / "main.h5")
+    assert result.stderr.endswith("; move away the file that stands where a folder should be.\n")
 
 
 # --- sweeps -----------------------------------------------------------------------------------
@@ -196,13 +237,14 @@ def test_nobody_need_read_on(results: Path) -> None:
 
 
 def test_what_is_damaged_is_a_warning_in_a_line(images: str, results: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(results, tmp_path / "results")
+    folder = shutil.copytree(results, tmp_path / "\x1b[31m\nresults")
     damaged = list((folder / "runs").rglob("*.h5"))
     for path in damaged:
         path.write_bytes(b"damaged")
     command = [sys.executable, "-m", "experiments", "sweep", *SMALL, "--data", images]
     done = subprocess.run([*command, "--results", str(folder), "--dry-run"], capture_output=True, text=True)
     assert done.returncode == 0
+    assert "\x1b" not in done.stderr
     assert len(done.stderr.splitlines()) == done.stderr.count("Warning: results: ") == len(damaged)
 
 

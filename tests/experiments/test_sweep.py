@@ -260,7 +260,7 @@ def test_of_two_sweeps_of_one_name_at_once_the_results_are_those_of_one_that_end
 # --- what is refused, said and looked at ------------------------------------------------------
 
 
-@pytest.mark.parametrize("jobs", [0, -1, True, 1.5, "2"])
+@pytest.mark.parametrize("jobs", [0, -1, True, 1.5, "2", pytest.param(-(10**5000), id="huge")])
 def test_jobs_are_a_count(jobs: Any, spec: Spec, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"jobs: got .*, expected a whole number"):
         run_sweep(spec, tmp_path, jobs=jobs)

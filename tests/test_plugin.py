@@ -30,6 +30,7 @@ def test_gradcheck_says_which_folder_hides_the_package(pytester: pytest.Pytester
     )
 
 
+@pytest.mark.slow
 def test_a_file_is_run_once_and_a_generator_gone_through_once(pytester: pytest.Pytester) -> None:
     function = "import numpy as np\n\ndef relu_backward(dA, Z):\n    return np.where(Z > 0, dA, 0)\n"
     pytester.makepyfile(

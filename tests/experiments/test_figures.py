@@ -51,9 +51,9 @@ def test_every_figure_is_written_in_three_formats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "suffixes"),
     [
-        ({"activation": "tanh"}, ["-relu", "-tanh"]),
+        pytest.param({"activation": "tanh"}, ["-relu", "-tanh"], marks=pytest.mark.slow),
         ({"cost": "mean_squared_error"}, ["-cross_entropy", "-mean_squared_error"]),
-        ({"width": 5}, ["-width3", "-width5"]),
+        pytest.param({"width": 5}, ["-width3", "-width5"], marks=pytest.mark.slow),
         ({"width": 5, "activation": "tanh"}, ["-width3-relu", "-width5-tanh"]),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -86,16 +85,14 @@ def test_disk_is_looked_up_where_the_folder_will_be(tmp_path: Path) -> None:
     assert free_disk(tmp_path / "not" / "yet") == pytest.approx(free_disk(tmp_path), rel=0.1)
 
 
-def test_a_limit_of_the_process_counts(tmp_path: Path) -> None:
+def test_a_limit_of_the_process_counts() -> None:
+    limit = 3 * 10**9
     program = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
         "from experiments.machine import available_memory as left\n"
         "import psutil; print(left(), psutil.Process().memory_info().vms)"
     )
-    limit = 3 * 10**9
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     left, taken = map(float, done.stdout.split())
     assert 0 < left <= limit
     assert left + taken == pytest.approx(limit, rel=0.1)

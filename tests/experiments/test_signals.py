@@ -106,8 +106,15 @@ def test_it_can_be_stopped_from_the_first_moment_on(
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("when", ["training", "JAX is loaded"])
+@pytest.mark.parametrize(
+    ("jobs", "when"),
+    [
+        (2, "training"),
+        (1, "JAX is loaded"),
+        pytest.param(1, "training", marks=pytest.mark.slow),
+        pytest.param(2, "JAX is loaded", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_ends_the_training_and_all_its_processes(
     jobs: int, when: str, images: str, tmp_path: Path
 ) -> None:
@@ -132,6 +139,7 @@ def is_how_to_go_on(what: str, line: str) -> bool:
     return re.fullmatch(rf"{what}; {kept}; the same command goes on from there\.", line) is not None
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_counted(images: str, tmp_path: Path) -> None:
     subprocess.run(command(images, tmp_path), check=True, capture_output=True)
     with started([*command(images, tmp_path), "--depth", "9", "--width", "400"]) as process:

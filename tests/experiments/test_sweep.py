@@ -69,7 +69,7 @@ def files(folder: Path) -> dict[Path, int]:
 # --- the same results -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jobs", [2, 3])
+@pytest.mark.parametrize("jobs", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_results_do_not_depend_on_the_number_of_processes(
     jobs: int, spec: Spec, whole: Path, tmp_path: Path
 ) -> None:
@@ -153,7 +153,7 @@ def test_a_grown_sweep_holds_exactly_its_points_in_the_order_written(
     assert runs(results)["root"].depth.values.tolist() == [2] * 8 + [1] * 8
 
 
-@pytest.mark.parametrize("keep_parameters", [False, True])
+@pytest.mark.parametrize("keep_parameters", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_longer_runs_go_on_from_kept_parameters_and_are_the_same_as_anew(
     keep_parameters: bool, spec: Spec, tmp_path: Path
 ) -> None:

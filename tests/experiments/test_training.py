@@ -346,8 +346,15 @@ def jax_costs(point: Point, examples: Examples, count: int) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("depth", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("depth", "dtype"),
+    [
+        (2, "float64"),
+        (4, "float32"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(2, "float32"), (4, "float64")]),
+        *(pytest.param(8, dtype, marks=pytest.mark.slow) for dtype in DTYPES),
+    ],
+)
 def test_final_costs_are_those_of_a_loop_in_jax(depth: int, dtype: str) -> None:
     """Up to how far rounding carries: each update of the parameters rounds by half a unit, each gradient by a
     few, times the rate. How much that grows until the end is measured: by the spread of 8 runs in which every

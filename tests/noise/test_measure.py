@@ -370,10 +370,11 @@ def gradient(layer: Any) -> Any:
     return lambda x, w: jax.grad(lambda x, w: jnp.sum(jnp.sin(layer(x, w))), argnums=(0, 1))(x, w)
 
 
+COMPILED_IN_MANY_PIECES = {running, conditional, recurrent, pooling, layer_norm}
 CASES = [pytest.param(layer, layer, id=layer.__name__) for layer in LAYERS] + [
     pytest.param(
         layer, gradient(layer), id=f"{layer.__name__} gradient",
-        marks=pytest.mark.slow if layer is running else (),  # which JAX compiles in many pieces
+        marks=pytest.mark.slow if layer in COMPILED_IN_MANY_PIECES else (),
     )
     for layer in LAYERS if layer is not looped
 ]  # fmt: skip

@@ -17,7 +17,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -120,19 +120,31 @@ def load(name: str, results: Path, group: str = "") -> xarray.Dataset:
     Raises:
         StoreError: there is no such file or group, or it is damaged, of an earlier version or foreign.
     """
-    import xarray
+    return load_together(name, results, (group,))[0]
 
+
+def load_together(name: str, results: Path, groups: Sequence[str]) -> list[xarray.Dataset]:
+    """Several groups, as of `load`, of one moment: another process may replace the file at any."""
     path = results / f"{name}.h5"
     with opened(path) as file:
-        try:
-            with xarray.open_dataset(file, engine="h5netcdf", group=group or None) as dataset:
-                loaded = dataset.load()
-        except (OSError, KeyError) as error:
-            raise StoreError(
-                f"results: {path} has no group {group!r} ({error}); expected '', 'layers', 'verification', "
-                "or 'parameters/...' of a sweep that kept them."
-            ) from None
-    return loaded.assign_coords(load(name, results).drop_dims("step").coords) if group == "layers" else loaded
+        loaded = {group: _loaded(file, group, path) for group in {"", *groups}}
+    if "layers" in loaded:
+        loaded["layers"] = loaded["layers"].assign_coords(loaded[""].drop_dims("step").coords)
+    return [loaded[group] for group in groups]
+
+
+def _loaded(file: BinaryIO, group: str, path: Path) -> xarray.Dataset:
+    import xarray
+
+    file.seek(0)
+    try:
+        with xarray.open_dataset(file, engine="h5netcdf", group=group or None) as dataset:
+            return dataset.load()
+    except (OSError, KeyError) as error:
+        raise StoreError(
+            f"results: {path} has no group {group!r} ({error}); expected '', 'layers', 'verification', "
+            "or 'parameters/...' of a sweep that kept them."
+        ) from None
 
 
 # --- what is written ----------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 class WorkerError(RuntimeError):
-    """A process that trains was lost more than once with the same group."""
+    """A process that trains was lost more than once with the same group, or refused by the system."""
 
 
 class Executor(Protocol):
@@ -195,6 +195,8 @@ class Processes:
         what = self._words(failure.number)
         if failure.memory:
             return MemoryError(f"too little to train {what} beside {self.jobs - 1} other processes")
+        if failure.refused:
+            return WorkerError(f"training {what}: {failure.refused}; mend that, then {GOES_ON}.")
         return RuntimeError(f"training {what} failed in its process:\n{failure.traceback}")
 
     def _words(self, number: int) -> str:

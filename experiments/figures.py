@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from experiments.dataset import load
+from experiments.dataset import load_together
 from experiments.files import explained, replaced
 from experiments.verification import OUTPUTS
 from sandbox.typing import Array
@@ -94,8 +94,8 @@ def draw_figures(name: str, results: Path, out: Path | None = None) -> list[Path
 
 def _load(name: str, results: Path) -> list[Results]:
     """The grids of the results, and their titles and suffixes."""
-    runs = load(name, results).assign(load(name, results, "layers").data_vars)
-    verdicts = load(name, results, "verification")
+    table, layers, verdicts = load_together(name, results, ("", "layers", "verification"))
+    runs = table.assign(layers.data_vars)
     data = Path(json.loads(runs.attrs["spec"])["data"]).name
     every = {each: np.unique(runs[each]) for each in BESIDES}
     parts = []

@@ -5,13 +5,17 @@ Whatever the system refuses becomes one sentence with the path and what to do.
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
 
 GOES_ON = "the same command goes on where it stopped"
 _PERMISSION = "mind the permissions or choose another --{argument}; then {goes_on}"
@@ -81,9 +85,13 @@ def replaced(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    unfinished = (folder or path.parent) / f".{uuid.uuid4().hex}.tmp"
+    unfinished = (folder or path.parent) / f".{path.name[:100]}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+    if folder is None:
+        _remove_unfinished(path)
     try:
         with unfinished.open("xb") as file:
+            if path.exists():
+                shutil.copymode(path, unfinished)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -93,6 +101,15 @@ def replaced(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
             unfinished.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def _remove_unfinished(path: Path) -> None:
+    """What processes that were killed have left of this file."""
+    for left in path.parent.glob(f".{glob.escape(path.name[:100])}.*.tmp"):
+        pid = left.name.split(".")[-3]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import h5py
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from experiments.group import Trained
 from experiments.points import Architecture, Origin, Point
 from experiments.verification import OUTPUTS, Verification
-from sandbox.typing import Array
+from sandbox.typing import Array, Scheme
 
 Result = TypeVar("Result")
 
@@ -82,7 +82,8 @@ def unpack_group(content: bytes) -> Stored:
             parameters = {name: np.empty(shape, architecture.dtype) for name, shape in shapes.items()}
         trained = Trained(**arrays, parameters=parameters)
         _check(points, trained)
-        return Stored(points, origin, trained, about)
+        known = {name: value for name, value in about.items() if not name.startswith("_")}
+        return Stored(points, origin, trained, known | {name: about[name] for name in ("started", "ended")})
 
     return _unpacked("group", content, read)
 
@@ -116,6 +117,7 @@ def _check_values(trained: Trained, steps: int) -> None:
         "diverged_at": _are_steps(trained.diverged_at, steps),
         "stalled_at": _are_steps(trained.stalled_at, steps) & ~(diverged & (trained.stalled_at >= 0)),
         "cost_curve": np.isfinite(trained.cost_curve) == (np.arange(steps + 1) < end[:, None]),
+        "cost_curve, where negative,": ~(trained.cost_curve < 0),
         "cost_curve, where diverged,": np.isnan(trained.cost_curve) | (np.arange(steps + 1) < end[:, None]),
         "accuracy": np.where(diverged, np.isnan(accuracies), (accuracies >= 0) & (accuracies <= 1)),
         "seconds": (trained.seconds >= 0) & np.isfinite(trained.seconds),
@@ -180,7 +182,14 @@ def unpack_verification(content: bytes) -> tuple[Verification, Origin]:
 def _check_verdict(verdict: Verification) -> None:
     shape = verdict.architecture.depth, len(OUTPUTS)
     _check_array("sigma_error", verdict.sigma_error, shape, np.dtype(np.float64))
-    if (verdict.sigma_error < 0).any() or verdict.moment not in ("start", "end") or not verdict.schemes:
+    words = verdict.checker, verdict.checked, verdict.moment
+    right = (
+        verdict.moment in ("start", "end")
+        and all(isinstance(word, str) for word in words)
+        and isinstance(verdict.networks, int)
+        and set(verdict.schemes) <= set(get_args(Scheme))
+    )
+    if (verdict.sigma_error < 0).any() or not verdict.schemes or not right:
         raise ImplausibleError("it has values that no check gives")
 
 

@@ -57,7 +57,14 @@ def _listen(received: list[int], ended: threading.Event, goes_on: bool) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
         if len(received) == 1:
+            sys.unraisablehook = swallowed
             raise Stopped
+
+    def swallowed(unraisable: "sys.UnraisableHookArgs") -> None:
+        """Where it was raised inside of a callback, Python would print it and go on."""
+        if unraisable.exc_type is Stopped:
+            _leave(received[0], goes_on)
+        sys.__unraisablehook__(unraisable)
 
     def end_in_time() -> None:
         number = os.read(reading, 1)[0]

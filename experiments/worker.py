@@ -1,5 +1,6 @@
 """What a process of the pool runs: groups, one after another, as long as its parent lives. NumPy alone."""
 
+import errno
 import functools
 import io
 import os
@@ -30,10 +31,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """A group that was not trained: for want of memory, or by a mistake of the code, with its traceback."""
+    """A group that was not trained: for want of memory, or because the system refuses something, or by a
+    mistake of the code.
+
+    Attributes:
+        refused: by the system: what, in its words; "" if it did not.
+    """
 
     number: int
     memory: bool
+    refused: str
     traceback: str
 
 
@@ -81,7 +88,9 @@ def _outcome(
     try:
         return result(number, group, examples(), count)
     except Exception as error:
-        return Failure(number, isinstance(error, MemoryError), traceback.format_exc())
+        memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+        refused = str(error) if isinstance(error, OSError) else ""
+        return Failure(number, memory, refused, traceback.format_exc())
 
 
 def _count(counters: MutableSequence[int], number: int, steps: int, diverged: int) -> None:

@@ -236,6 +236,17 @@ def test_nobody_need_read_on(results: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("output", "status", "said"),
+    [(">&-", 0, ""), (">/dev/full", 2, "Error: output: No space left on device; mend that")],
+)
+def test_an_output_that_is_closed_or_full_is_no_traceback(output: str, status: int, said: str) -> None:
+    done = subprocess.run(
+        f'"{sys.executable}" -m experiments --version {output}', shell=True, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr[: len(said) or None]) == (status, said)
+
+
 def test_what_is_damaged_is_a_warning_in_a_line(images: str, results: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(results, tmp_path / "\x1b[31m\nresults")
     damaged = list((folder / "runs").rglob("*.h5"))

@@ -407,3 +407,37 @@ def test_writing_needs_neither_xarray_nor_pandas() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.stdout == "set()\n", done.stderr
+
+
+# --- one moment ---------------------------------------------------------------------------------------
+
+
+def test_layers_and_labels_are_of_one_file_though_another_takes_its_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    combine(store)
+    before = load("main", store.results, "layers")
+    loaded = experiments.dataset._loaded
+
+    def then_replaced(*arguments: object) -> xarray.Dataset:
+        found = loaded(*arguments)  # type: ignore[arg-type]
+        combine(store, EVERY[::-1])
+        return found
+
+    monkeypatch.setattr(experiments.dataset, "_loaded", then_replaced)
+    xarray.testing.assert_identical(load("main", store.results, "layers"), before)
+
+
+def test_what_a_killed_process_left_beside_a_file_is_removed_when_it_is_written(store: Store) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    )
+    table = store.results / "table.csv"
+    left = store.results / f".table.csv.{dead.stdout.strip()}.abc.tmp"
+    living = store.results / f".table.csv.{os.getpid()}.abc.tmp"
+    combine(store)
+    for file in (left, living):
+        file.write_text("half")
+    to_csv(load("main", store.results), table)
+    assert living.exists()
+    assert not left.exists()

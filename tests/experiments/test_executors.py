@@ -262,3 +262,13 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
             parent.kill()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+
+
+def test_examples_that_have_gone_are_a_sentence(examples: Examples, tmp_path: Path) -> None:
+    training = executor(groups(), examples, tmp_path, 2)
+    for file in tmp_path.glob("*.npy"):
+        file.unlink()
+    with pytest.raises(
+        WorkerError, match=r"training 2 runs of depth 2 and width 8: .*No such file.*mend that"
+    ):
+        trained(training)

@@ -439,3 +439,17 @@ def test_a_process_killed_while_it_writes_loses_at_most_what_it_is_writing(after
     files = [file for file in told.store.runs.rglob("*") if file.is_file()]
     assert len(files) in (written, written + 1)
     assert told == []
+
+
+def test_no_name_keeps_others_from_starting(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.working(), store.exclusive("starting"):
+        finished = subprocess.run(
+            [
+                sys.executable, "-c",
+                f"from pathlib import Path; from experiments.store import Store\n"
+                f"with Store(Path({str(tmp_path)!r})).working(): print('started')",
+            ],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+    assert finished.stdout == "started\n"

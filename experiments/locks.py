@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from experiments.files import GOES_ON, StoreError, explained, make_folder
 
+STARTING = ".starting.lock"  # no name of a sweep begins with a dot
 PATIENCE = 60.0  # seconds; starting takes a few milliseconds of them
 
 
@@ -77,12 +78,11 @@ def working_folder(parent: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def _starting(parent: Path) -> Iterator[None]:
     try:
-        with FileLock(parent / "starting.lock", timeout=PATIENCE, thread_local=False):
+        with FileLock(parent / STARTING, timeout=PATIENCE, thread_local=False):
             yield
     except Timeout:
         raise StoreError(
-            f"results: another process holds {parent / 'starting.lock'} and does not go on; end it, then "
-            f"{GOES_ON}."
+            f"results: another process holds {parent / STARTING} and does not go on; end it, then {GOES_ON}."
         ) from None
     except NotImplementedError:
         raise _without_locks(parent) from None

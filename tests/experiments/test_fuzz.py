@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import warnings
@@ -255,6 +254,13 @@ NASTY = [
 ]
 
 
+IN_LITTLE_MEMORY = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_AS, (4 * 10**9, 4 * 10**9))
+runpy.run_module("experiments", run_name="__main__")
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", NASTY, ids=" ".join)
 def test_the_nastiest_take_little_memory(arguments: list[str], odd_files: Path) -> None:
@@ -268,10 +274,8 @@ def test_the_nastiest_take_little_memory(arguments: list[str], odd_files: Path) 
     with h5py.File(odd_files / "shape.h5", "w") as file:
         file.create_dataset("X", (10**6, 10**6), "f4", chunks=(10, 10))
         file.create_dataset("y", (10**6,), "f4", chunks=(10,))
-    limit = 4 * 10**9
     done = subprocess.run(
-        [sys.executable, "-m", "experiments", "sweep", "--dry-run", *arguments],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        [sys.executable, "-c", IN_LITTLE_MEMORY, "sweep", "--dry-run", *arguments],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import xarray
 
@@ -308,21 +307,36 @@ def test_the_part_that_is_over_grows_with_the_steps_of_runs_that_go_on(
     assert jobs > 1 or len({status.part for status in said}) > 100
 
 
+TEN_THOUSAND = """
+import sys
+from pathlib import Path
+import psutil
+from experiments.spec import make_spec
+from experiments.sweep import run_sweep
+
+most, said = 0, []
+
+def look(status):
+    global most
+    said.append((status.runs_done, status.steps_done))
+    me = psutil.Process()
+    most = max(most, sum(p.memory_full_info().pss for p in [me, *me.children(recursive=True)]))
+
+fields = {
+    "depths": [4], "widths": [16], "seeds": list(range(1000)), "steps": 50, "schemes": ["he"],
+    "learning_rates": {"start": 1e-3, "stop": 1.0, "num": 10},
+}
+run_sweep(make_spec(fields), Path(sys.argv[1]), jobs=2, progress=look)
+print(most, len({runs for runs, _ in said}), len({steps for _, steps in said}))
+"""
+
+
 @pytest.mark.slow
 def test_ten_thousand_runs_take_little_memory_and_the_bar_moves_within_groups(tmp_path: Path) -> None:
-    spec = make_spec(
-        {"depths": [4], "widths": [16], "seeds": list(range(1000)), "steps": 50, "schemes": ["he"],
-         "learning_rates": {"start": 1e-3, "stop": 1.0, "num": 10}}
-    )  # fmt: skip
-    said: list[tuple[int, int]] = []
-    most = [0]
-
-    def look(status: Status) -> None:
-        said.append((status.runs_done, status.steps_done))
-        me = psutil.Process()
-        most[0] = max(most[0], sum(p.memory_full_info().pss for p in [me, *me.children(recursive=True)]))
-
-    run_sweep(spec, tmp_path, jobs=2, progress=look)
-    assert most[0] < 1.2e9
-    assert len({steps for _, steps in said}) > 2 * len({runs for runs, _ in said})
+    # In a process that has done nothing else: what tests before have loaded is not the sweep's.
+    command = [sys.executable, "-c", TEN_THOUSAND, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    most, runs, steps = map(int, done.stdout.split())
+    assert most < 1.2e9
+    assert steps > 2 * runs
     assert load("main", tmp_path).sizes["run"] == 10_000

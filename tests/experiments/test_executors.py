@@ -141,6 +141,7 @@ with executor(groups, Examples(X, Y, X, Y), Path(sys.argv[1]), 2) as training:
 
 
 @pytest.mark.parametrize("how", ["a script", "-c", "standard input", "-m"])
+@pytest.mark.slow
 def test_processes_start_from_any_script_which_they_do_not_run_again(how: str, tmp_path: Path) -> None:
     (tmp_path / "unguarded.py").write_text(SCRIPT)
     begin = {

@@ -69,6 +69,7 @@ def test_there_is_a_set_for_each_kind_of_network(
     )
 
 
+@pytest.mark.slow
 def test_equal_results_give_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept(tmp_path, SMALL)
     monkeypatch.setattr(figures, "FIGURES", {"gradient_norm": figures.FIGURES["gradient_norm"]})

@@ -424,6 +424,7 @@ for rate in range(1, 10_000):
 
 
 @pytest.mark.parametrize("after", [1, 7, 20])
+@pytest.mark.slow
 def test_a_process_killed_while_it_writes_loses_at_most_what_it_is_writing(after: int, told: Told) -> None:
     with start(WRITE, told.store.results) as process:
         assert process.stdout is not None

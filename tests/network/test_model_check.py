@@ -22,7 +22,7 @@ def drawn(dims: list[int], m: int, seed: int = 0, scheme: Scheme = "he", dtype: 
     return drawn_network(dims, m, seed=seed, scheme=scheme, dtype=np.dtype(dtype).name, dead_unit=False)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(
     depth=st.sampled_from([1, 2, 3, 5, 8, 16]),
     width=st.sampled_from([1, 2, 7, 32, 64]),

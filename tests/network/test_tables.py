@@ -79,6 +79,7 @@ def test_the_mean_squared_error_has_a_half() -> None:
     assert sandbox.compute_cost([[0.5, 1.0]], [[0, 1]], cost="mean_squared_error") == 0.0625
 
 
+@pytest.mark.slow
 def test_a_cost_of_a_users_own_is_compared_with_the_one_that_was_asked_for() -> None:
     def squared(AL: Any, Y: Any) -> Any:
         return np.mean((AL - Y) ** 2) / 2

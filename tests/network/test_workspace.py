@@ -199,15 +199,21 @@ def bias_left_out_of_the_last_layer(self: Workspace, l: int) -> None:
         ("load", copies_made_when_loaded, "L_model_backward"),
         ("linear_backward", gradient_of_three_blocks, "L_model_backward"),
         ("linear_forward", bias_of_the_third_forward_forgotten, "L_model_forward"),
-        ("activation_backward", mask_of_the_layer_above, "L_model_backward"),
-        ("activation_backward", no_mask, "L_model_backward"),
-        ("backward", sum_in_place_of_the_mean, "L_model_backward"),
-        ("linear_backward", gradient_without_the_last_block, "L_model_backward"),
+        pytest.param(
+            "activation_backward", mask_of_the_layer_above, "L_model_backward", marks=pytest.mark.slow
+        ),
+        pytest.param("activation_backward", no_mask, "L_model_backward", marks=pytest.mark.slow),
+        pytest.param("backward", sum_in_place_of_the_mean, "L_model_backward", marks=pytest.mark.slow),
+        pytest.param(
+            "linear_backward", gradient_without_the_last_block, "L_model_backward", marks=pytest.mark.slow
+        ),
         ("linear_backward", gradient_added_to_that_of_the_step_before, "L_model_backward"),
         ("linear_backward", gradient_by_activations_of_the_neighbour, "L_model_backward"),
-        ("linear_forward", weights_of_the_neighbour, "L_model_forward"),
+        pytest.param("linear_forward", weights_of_the_neighbour, "L_model_forward", marks=pytest.mark.slow),
         ("linear_forward", weights_of_the_step_before, "L_model_forward"),
-        ("linear_forward", bias_left_out_of_the_last_layer, "L_model_forward"),
+        pytest.param(
+            "linear_forward", bias_left_out_of_the_last_layer, "L_model_forward", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_mistake_in_the_workspace_is_caught(

@@ -370,7 +370,7 @@ def gradient(layer: Any) -> Any:
     return lambda x, w: jax.grad(lambda x, w: jnp.sum(jnp.sin(layer(x, w))), argnums=(0, 1))(x, w)
 
 
-COMPILED_IN_MANY_PIECES = {running, conditional, recurrent, pooling, layer_norm}
+COMPILED_IN_MANY_PIECES = {running, conditional, recurrent, pooling, layer_norm, attention}
 CASES = [pytest.param(layer, layer, id=layer.__name__) for layer in LAYERS] + [
     pytest.param(
         layer, gradient(layer), id=f"{layer.__name__} gradient",

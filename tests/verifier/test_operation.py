@@ -440,6 +440,7 @@ def test_the_gradcheck_fixture_fails_with_the_report(
         assert "Gradients WRONG: square backward (dx)" in (pytester.path / "junit.xml").read_text()
 
 
+@pytest.mark.slow
 def test_the_gradcheck_fixture_takes_a_module_of_operations_and_tells_bad_input_in_a_line(
     pytester: pytest.Pytester,
 ) -> None:

@@ -108,6 +108,7 @@ def test_the_smallest_is_called_so_where_the_search_was_done() -> None:
     ],
     ids=["nothing", "invalid"],
 )
+@pytest.mark.slow
 def test_a_strategy_from_which_nothing_can_be_drawn_is_one_plain_error(
     examples: Any, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

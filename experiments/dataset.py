@@ -127,7 +127,8 @@ def load_together(name: str, results: Path, groups: Sequence[str]) -> list[xarra
     """Several groups, as of `load`, of one moment: another process may replace the file at any."""
     path = results / f"{name}.h5"
     with opened(path) as file:
-        loaded = {group: _loaded(file, group, path) for group in {"", *groups}}
+        wanted = {*groups, ""} if "layers" in groups else set(groups)
+        loaded = {group: _loaded(file, group, path) for group in wanted}
     if "layers" in loaded:
         loaded["layers"] = loaded["layers"].assign_coords(loaded[""].drop_dims("step").coords)
     return [loaded[group] for group in groups]

@@ -68,7 +68,12 @@ def initial_parameters(points: "Sequence[Point]", n_0: int) -> Parameters:
         )
         for point in points
     ]  # fmt: skip
-    return {key: np.stack([network[key] for network in drawn]) for key in drawn[0]}
+    return stacked(drawn)
+
+
+def stacked(networks: "Sequence[Parameters]") -> Parameters:
+    """Networks of one architecture as W{l} (networks, n_l, n_{l-1}) and b{l} (networks, n_l, 1)."""
+    return {key: np.stack([network[key] for network in networks]) for key in networks[0]}
 
 
 # --- the step -------------------------------------------------------------------------------

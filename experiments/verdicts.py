@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Self
 
-import numpy as np
-
 from experiments.data import Dataset
 from experiments.group import Trained
 from experiments.points import Architecture, Origin, Point
 from experiments.provenance import checker_revision
 from experiments.store import Store
+from experiments.training import stacked
 from experiments.verification import Moment, Verification, initial_networks, sample, unverified, verify
 from sandbox.typing import Parameters, Scheme
 
@@ -84,8 +83,7 @@ class Checks:
         if not final:
             some = initial_networks(architecture, ("he",), len(self.data.X_train))
             return {key: value[:0] for key, value in some.items()}
-        networks = [final[point] for point in sorted(final)]
-        return {key: np.stack([network[key] for network in networks]) for key in networks[0]}
+        return stacked([final[point] for point in sorted(final)])
 
     def _begin(self, moment: Moment, architecture: Architecture, networks: Parameters) -> None:
         schemes: Sequence[Scheme] = self.verdicts.lacking[moment][architecture]

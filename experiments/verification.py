@@ -16,6 +16,7 @@ import numpy as np
 
 from experiments.data import Dataset
 from experiments.points import Architecture, Point
+from experiments.training import layer_dims, stacked
 from sandbox.network.passes import initialize_parameters_deep
 from sandbox.network.workspace import is_possible
 from sandbox.typing import Array, Parameters, Scheme
@@ -116,13 +117,14 @@ def _spread(points: list[Point], count: int) -> list[Point]:
 def initial_networks(architecture: Architecture, schemes: Sequence[Scheme], n_0: int) -> Parameters:
     """As many networks as are checked at the end, whose check then finds its equations traced: of each scheme
     in turn, from the seed 0 on; as W{l} (networks, n_l, n_{l-1}) and b{l} (networks, n_l, 1)."""
-    dims = (n_0, *[architecture.width] * (architecture.depth - 1), 1)
-    networks = [
-        initialize_parameters_deep(dims, rng=seed, scheme=scheme, dtype=architecture.dtype)
-        for seed in range(max(_networks(architecture) // len(schemes), 1))
-        for scheme in schemes
-    ]
-    return {key: np.stack([network[key] for network in networks]) for key in networks[0]}
+    dims = layer_dims(n_0, architecture)
+    return stacked(
+        [
+            initialize_parameters_deep(dims, rng=seed, scheme=scheme, dtype=architecture.dtype)
+            for seed in range(max(_networks(architecture) // len(schemes), 1))
+            for scheme in schemes
+        ]
+    )
 
 
 def checked_examples(architecture: Architecture) -> int:

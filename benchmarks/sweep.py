@@ -43,8 +43,9 @@ from rich.table import Table  # noqa: E402
 from threadpoolctl import threadpool_info  # noqa: E402
 
 from experiments.data import load_data  # noqa: E402
-from experiments.group import Group, run_group  # noqa: E402
+from experiments.group import Common, Group, run_group  # noqa: E402
 from experiments.points import Architecture, Point  # noqa: E402
+from experiments.source import Source  # noqa: E402
 from experiments.training import initial_parameters, layer_dims, prepared, steps_of  # noqa: E402
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -72,13 +73,13 @@ Make = Callable[[Case, tuple[Point, ...]], Callable[[], Any]]
 
 
 def ours(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
-    examples = prepared(load_data("digits", 0.8, 0), case.dtype)
+    examples = prepared(load_data(Source()), case.dtype)
     group = Group(points, (False,) * len(points))
-    return lambda: run_group(group, examples, lambda steps, diverged: None)
+    return lambda: run_group(group, Common({case.dtype: examples}), lambda steps, diverged: None)
 
 
 def products(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
-    examples = prepared(load_data("digits", 0.8, 0), case.dtype)
+    examples = prepared(load_data(Source()), case.dtype)
     step: Any = steps_of(points[0].architecture, examples.X_train, examples.Y_train)(1)
     step.load(initial_parameters(points[:1], examples.n_0))
 
@@ -93,7 +94,7 @@ def products(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
 
 
 def whole_products(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
-    examples = prepared(load_data("digits", 0.8, 0), case.dtype)
+    examples = prepared(load_data(Source()), case.dtype)
     dims, m, rng = layer_dims(examples.n_0, points[0].architecture), examples.m, np.random.default_rng(0)
     layers = []
     for l, (n_prev, n) in enumerate(itertools.pairwise(dims), start=1):
@@ -118,7 +119,7 @@ def _jax(case: Case, points: tuple[Point, ...], side_by_side: Callable[..., Any]
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
-    examples = prepared(load_data("digits", 0.8, 0), case.dtype)
+    examples = prepared(load_data(Source()), case.dtype)
     X, Y = jnp.asarray(examples.X_train), jnp.asarray(examples.Y_train)
     initial = {key: jnp.asarray(x) for key, x in initial_parameters(points, examples.n_0).items()}
     rates = jnp.full(len(points), RATE, X.dtype)
@@ -160,7 +161,7 @@ def pytorch(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    examples = prepared(load_data("digits", 0.8, 0), case.dtype)
+    examples = prepared(load_data(Source()), case.dtype)
     X, Y = torch.from_numpy(examples.X_train), torch.from_numpy(examples.Y_train)
     initial = initial_parameters(points, examples.n_0)
 
@@ -186,7 +187,7 @@ def scikit_learn(case: Case, points: tuple[Point, ...]) -> Callable[[], Any]:
 
     os.environ["PYTHONWARNINGS"] = "ignore"  # that it has not converged
     warnings.simplefilter("ignore")
-    examples = prepared(load_data("digits", 0.8, 0), case.dtype)
+    examples = prepared(load_data(Source()), case.dtype)
     models = [
         MLPClassifier(
             (case.width,) * (case.depth - 1), solver="sgd", momentum=0, nesterovs_momentum=False, alpha=0,

@@ -12,6 +12,7 @@ import numpy as np
 from experiments.machine import available_memory, in_words
 from experiments.provenance import sha256
 from experiments.sentences import shown
+from experiments.source import Source
 from sandbox.typing import Array
 
 FORMATS = ("train_set_x", "train_set_y", "test_set_x", "test_set_y"), ("X", "y")
@@ -45,23 +46,23 @@ class Dataset:
         return sha256(self.X_train, self.Y_train, self.X_test, self.Y_test)
 
 
-def load_data(data: str, train_fraction: float, split_seed: int) -> Dataset:
+def load_data(source: Source) -> Dataset:
     """The data set "digits" (odd against even), or that of an HDF5 file.
 
     The file holds either images in the exercise's format, train_set_x (m, h, w, c) of 0..255,
     train_set_y (m,), test_set_x and test_set_y; or X (m, n), one example a row, and y (m,), which are
     split here, stratified, and standardised by the training examples' mean and standard deviation.
     """
-    if data == "digits":
+    train_fraction, split_seed = source.train_fraction, source.split_seed
+    if source.data == "digits":
         from sklearn.datasets import load_digits
 
         images, digit = load_digits(return_X_y=True)
-        source = "scikit-learn load_digits, odd = 1"
-        return _split(images, digit % 2, source, train_fraction, split_seed)
-    arrays, source = _read(Path(data)), Path(data).name
+        return _split(images, digit % 2, "scikit-learn load_digits, odd = 1", train_fraction, split_seed)
+    arrays, name = _read(Path(source.data)), Path(source.data).name
     if "X" in arrays:
-        return _split(arrays["X"], arrays["y"], source, train_fraction, split_seed)
-    return _of_images(arrays, source)
+        return _split(arrays["X"], arrays["y"], name, train_fraction, split_seed)
+    return _of_images(arrays, name)
 
 
 def _read(path: Path) -> dict[str, Array]:

@@ -7,7 +7,7 @@ import sys
 import threading
 import types
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -20,14 +20,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from experiments.files import GOES_ON, explained
-from experiments.group import Group
-from experiments.training import Examples
+from experiments.group import Common, Group
 from experiments.worker import Failure, Result, result, share, work
 from sandbox.typing import Array
 
-Tell: TypeAlias = Callable[[Array], None]
+Tell: TypeAlias = Callable[[Array, Mapping[str, int]], None]
 """Told every now and then, (groups, 2) of int64: of each group the run-steps that are done, and the runs
-found diverged. What it raises ends the training."""
+found diverged; and by the name of each busy worker the number of its group. What it raises ends the
+training."""
 
 TELL_EVERY = 0.1  # seconds
 TRIES = 2  # of a group whose process is lost
@@ -65,25 +65,25 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def executor(groups: Sequence[Group], examples: Examples, folder: Path, jobs: int) -> Executor:
+def executor(groups: Sequence[Group], common: Common, folder: Path, jobs: int) -> Executor:
     """What trains these groups in at most so many processes; one is this one.
 
     Args:
-        folder: for the examples, which the processes share.
+        folder: for what the processes share.
     """
     jobs = min(jobs, len(groups))
     if jobs <= 1:
-        return Here(groups, examples)
+        return Here(groups, common)
     with explained("write into", folder):
-        share(examples, folder)
+        share(common, folder)
     return Processes(groups, folder, jobs)
 
 
 class Here:
     """In this process, with BLAS at one thread as everywhere."""
 
-    def __init__(self, groups: Sequence[Group], examples: Examples) -> None:
-        self.groups, self.examples = groups, examples
+    def __init__(self, groups: Sequence[Group], common: Common) -> None:
+        self.groups, self.common = groups, common
 
     def __enter__(self) -> Self:
         self.limits = threadpool_limits(1, user_api="blas")
@@ -96,11 +96,11 @@ class Here:
         counts = np.zeros((len(self.groups), 2), np.int64)
         for number, group in enumerate(self.groups):
 
-            def count(steps: int, diverged: int, at: Array = counts[number]) -> None:
-                at += steps, diverged
-                tell(counts)
+            def count(steps: int, diverged: int, number: int = number) -> None:
+                counts[number] += steps, diverged
+                tell(counts, {str(os.getpid()): number})
 
-            yield result(number, group, self.examples, count)
+            yield result(number, group, self.common, count)
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Processes:
         while busy := {worker.connection: worker for worker in self.workers if worker.number is not None}:
             for connection in wait(list(busy), TELL_EVERY):
                 yield from self._received(busy[connection])  # type: ignore[index]
-            tell(counts)
+            tell(counts, {str(w.process.pid): w.number for w in self.workers if w.number is not None})
 
     def _start(self) -> None:
         ours, theirs = SPAWN.Pipe()

@@ -1,11 +1,12 @@
 """A group of runs, trained: points in, results out, and nothing else; what a worker imports. NumPy alone."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from experiments.own import Own
 from experiments.points import Architecture, Point
 from experiments.training import Chunk, Examples, Step, accuracy, initial_parameters, steps_of
 from sandbox.typing import Array, Parameters
@@ -54,6 +55,19 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class Common:
+    """What all groups of a sweep train with.
+
+    Attributes:
+        examples: in each dtype.
+        own: the user's functions, which train in place of the sandbox's.
+    """
+
+    examples: Mapping[str, Examples]
+    own: Own | None = None
+
+
+@dataclass(frozen=True)
 class Group:
     """Points of one architecture and one number of steps.
 
@@ -68,7 +82,7 @@ class Group:
     start: Trained | None = None
 
 
-def run_group(group: Group, examples: Examples, progress: Progress) -> Trained:
+def run_group(group: Group, common: Common, progress: Progress) -> Trained:
     """Train the points of a group.
 
     The results, but for the seconds, are the same bit for bit however runs are grouped and ordered, and
@@ -79,6 +93,7 @@ def run_group(group: Group, examples: Examples, progress: Progress) -> Trained:
     """
     _check(group)
     architecture = group.points[0].architecture
+    examples = common.examples[architecture.dtype]
     step = steps_of(architecture, examples.X_train, examples.Y_train)
     tests = steps_of(architecture, examples.X_test, examples.Y_test)
     at_once = chunk_size(architecture, examples)

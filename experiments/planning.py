@@ -115,7 +115,7 @@ def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey
         DataError: the data cannot be used.
         StoreError: the results cannot be read.
     """
-    data = load_data(spec.data, spec.train_fraction, spec.split_seed)
+    data = load_data(spec.source)
     n_0, m = data.X_train.shape
     check_memory(spec, n_0, m, jobs, keep_parameters=keep_parameters)
     origin = Origin(data.sha256, code_revision())

@@ -37,7 +37,7 @@ TRAINING = {
         "validation.py",
         "workspace.py",
     ),
-    "experiments": ("group.py", "training.py"),
+    "experiments": ("group.py", "own.py", "training.py"),
 }
 """The sources that fix a run's numbers, by their packages."""
 

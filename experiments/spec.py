@@ -22,6 +22,7 @@ from pydantic import (
 
 from experiments.points import Architecture, Point
 from experiments.sentences import nearest, shown
+from experiments.source import Label, Source
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.costs import COSTS
 from sandbox.typing import Scheme
@@ -49,6 +50,12 @@ EXPECTED = {
     "costs": f"a list of {', '.join(map(repr, COSTS))}, each once",
     "steps": "a whole number of at least 1 and below 2^63",
     "dtype": "'float64' or 'float32'",
+    "functions": "the path of a file with functions of the exercise's names, in quotes",
+    "target": "the name of the column of the labels, in quotes",
+    "positive": "a list of labels, those of class 1",
+    "negative": "a list of labels, those of class 0",
+    "standardise": "true or false",
+    "data_parameters": "a table of numbers, of a data set that is drawn",
     "train_fraction": "a number between 0 and 1",
     "split_seed": "a whole number of at least 0 and below 2^32",
 }
@@ -140,6 +147,12 @@ class Spec(BaseModel):
     costs: Some[Annotated[str, _key_of(COSTS)]] = ("cross_entropy",)
     steps: Count = 200
     dtype: Literal["float64", "float32"] = "float64"
+    functions: str | None = None
+    target: str | None = None
+    positive: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()
+    negative: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()
+    standardise: bool | None = None
+    data_parameters: dict[str, int | float] = {}
     train_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.8
     split_seed: Annotated[int, Field(ge=0, le=LARGEST_SPLIT_SEED)] = 0
 
@@ -172,6 +185,14 @@ class Spec(BaseModel):
         """All runs, in the order as written: architecture, scheme, learning rate, and seed varies fastest."""
         axes = itertools.product(self.architectures, self.schemes, self.learning_rates, self.seeds)
         return [Point(*values, self.steps) for values in axes]
+
+    @property
+    def source(self) -> Source:
+        """Where the examples come from."""
+        return Source(
+            self.data, self.target, self.positive, self.negative, self.standardise, self.train_fraction,
+            self.split_seed, self.data_parameters,
+        )  # fmt: skip
 
     @property
     def count(self) -> int:

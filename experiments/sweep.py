@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.dataset import write_dataset
 from experiments.executors import Executor, available_cores, executor
+from experiments.group import Common
 from experiments.grouping import work
 from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
@@ -81,9 +82,9 @@ def run_sweep(
     store = _store(results)
     with store.working() as folder, store.exclusive(spec.name):
         there = survey(spec, store, jobs, keep_parameters)
-        groups, examples = there.groups(), prepared(there.data, spec.dtype)
+        groups, common = there.groups(), Common({spec.dtype: prepared(there.data, spec.dtype)})
         with (
-            executor(groups, examples, folder, jobs) as training,
+            executor(groups, common, folder, jobs) as training,
             Checks(there.verdicts, there.data) as checks,
         ):
             made_by = environment()
@@ -128,7 +129,7 @@ class _Sweep:
 
     Attributes:
         diverged: runs that have, of those that are stored already.
-        counts: as the executor tells them.
+        counts, busy: as the executor tells them.
         held: groups that are trained and wait for a verdict.
         trained, stored: whether each group is.
     """
@@ -144,6 +145,7 @@ class _Sweep:
         self.all_steps = np.array([sum(point.steps for point in points) for points in groups.points])
         self.all_work = sum(work(point, *there.size) for point in there.points)
         self.diverged, self.counts = there.diverged, np.zeros((len(groups), 2), np.int64)
+        self.busy: Mapping[str, int] = {}
         self.held: list[Result] = []
         self.trained, self.stored = np.zeros((2, len(groups)), bool)
         self.last = -np.inf
@@ -161,8 +163,8 @@ class _Sweep:
             self._go_on(SHOW_EVERY)
         self._go_on()
 
-    def _tell(self, counts: Array) -> None:
-        self.counts = counts
+    def _tell(self, counts: Array, busy: Mapping[str, int]) -> None:
+        self.counts, self.busy = counts, busy
         if time.monotonic() - self.last >= SHOW_EVERY:
             self._go_on()
 

@@ -4,6 +4,7 @@ import errno
 import functools
 import io
 import os
+import pickle
 import threading
 import traceback
 from collections.abc import Callable, MutableSequence
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.group import Group, Trained, run_group
+from experiments.group import Common, Group, Trained, run_group
 from experiments.training import Examples
+
+COMMON = "common.pickle"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +47,10 @@ class Failure:
     traceback: str
 
 
-def result(number: int, group: Group, examples: Examples, count: Callable[[int, int], None]) -> Result:
+def result(number: int, group: Group, common: Common, count: Callable[[int, int], None]) -> Result:
     """Train one group; `count` is told as `run_group` does."""
     began = _now()
-    trained = run_group(group, examples, count)
+    trained = run_group(group, common, count)
     return Result(number, trained, (began, _now()))
 
 
@@ -55,38 +58,49 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def share(examples: Examples, folder: Path) -> None:
-    """Lay the examples where processes map them into their memory, once for all. Raises OSError."""
-    for name, array in vars(examples).items():
-        content = io.BytesIO()
-        np.save(content, array)
-        (folder / f"{name}.npy").write_bytes(content.getbuffer())
+def share(common: Common, folder: Path) -> None:
+    """Lay what is common where processes find it, the examples to be mapped into their memory, once for all.
+    Raises OSError."""
+    for dtype, examples in common.examples.items():
+        for name, array in vars(examples).items():
+            content = io.BytesIO()
+            np.save(content, array)
+            (folder / f"{name}-{dtype}.npy").write_bytes(content.getbuffer())
+    (folder / COMMON).write_bytes(pickle.dumps((list(common.examples), common.own)))
 
 
-def _shared(folder: Path) -> Examples:
-    return Examples(**{f.name: np.load(folder / f"{f.name}.npy", mmap_mode="r") for f in fields(Examples)})
+def shared(folder: Path) -> Common:
+    """What is laid there."""
+    dtypes, own = pickle.loads((folder / COMMON).read_bytes())
+    return Common({dtype: _mapped(folder, dtype) for dtype in dtypes}, own)
+
+
+def _mapped(folder: Path, dtype: str) -> Examples:
+    return Examples(
+        **{f.name: np.load(folder / f"{f.name}-{dtype}.npy", mmap_mode="r") for f in fields(Examples)}
+    )
 
 
 def work(connection: Connection, folder: Path, counters: MutableSequence[int]) -> None:
     """Train each group that comes, with its number, and send its Result or Failure.
 
     Args:
-        folder: where the examples are shared.
+        folder: where what is common is shared.
         counters: shared; of group i, 2i holds the run-steps done and 2i + 1 the diverged runs.
     """
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    examples = functools.cache(functools.partial(_shared, folder))
+    common = functools.cache(functools.partial(shared, folder))
     with suppress(EOFError, OSError):  # the parent wants no more, or is no more
         while True:
             number, group = connection.recv()
-            connection.send(_outcome(number, group, examples, functools.partial(_count, counters, number)))
+            connection.send(_outcome(number, group, common, functools.partial(_count, counters, number)))
 
 
 def _outcome(
-    number: int, group: Group, examples: Callable[[], Examples], count: Callable[[int, int], None]
+    number: int, group: Group, common: Callable[[], Common], count: Callable[[int, int], None]
 ) -> Result | Failure:
     try:
-        return result(number, group, examples(), count)
+        return result(number, group, common(), count)
     except Exception as error:
         memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
         refused = str(error) if isinstance(error, OSError) else ""

@@ -14,6 +14,7 @@ import pytest
 
 from experiments import data as data_module
 from experiments.data import DataError, load_data
+from experiments.source import Source
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((12, 2))
@@ -37,7 +38,7 @@ def write_images(path: Path, labels: Any = (0, 1), images: Any = IMAGES) -> str:
 
 def refusal(path: Path | str, train_fraction: float = 0.5) -> str:
     with pytest.raises(DataError) as caught:
-        load_data(str(path), train_fraction, 0)
+        load_data(Source(str(path), train_fraction=train_fraction))
     sentence = str(caught.value)
     assert sentence.startswith("data: ")
     assert sentence.isprintable()
@@ -45,16 +46,16 @@ def refusal(path: Path | str, train_fraction: float = 0.5) -> str:
 
 
 def test_digits_are_standardised_by_the_training_examples() -> None:
-    data = load_data("digits", 0.8, 0)
+    data = load_data(Source())
     assert data.X_train.shape == (64, 1437)
     assert data.Y_test.shape == (1, 360)
     np.testing.assert_allclose(data.X_train.mean(axis=1), 0, atol=1e-12)
-    assert data.sha256 == load_data("digits", 0.8, 0).sha256 != load_data("digits", 0.8, 1).sha256
+    assert data.sha256 == load_data(Source()).sha256 != load_data(Source(split_seed=1)).sha256
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", ">i4"])
 def test_exercise_images_become_columns_between_0_and_1(dtype: str, tmp_path: Path) -> None:
-    data = load_data(write_images(tmp_path / "cats.h5", images=IMAGES.astype(dtype)), 0.8, 0)
+    data = load_data(Source(write_images(tmp_path / "cats.h5", images=IMAGES.astype(dtype))))
     assert data.X_train.shape == (48, 2)
     assert data.X_train.dtype == float
     assert data.X_train.max() == 1
@@ -111,7 +112,7 @@ def test_a_file_of_little_memory_is_refused_when_less_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_plain(tmp_path / "plain.h5")
-    load_data(path, 0.5, 0)
+    load_data(Source(path, train_fraction=0.5))
     monkeypatch.setattr(data_module, "available_memory", lambda: 1000.0)
     assert "1 kB are free" in refusal(path)
 
@@ -149,4 +150,4 @@ def test_a_damaged_file_is_refused_or_holds_finite_numbers(
     for at in range(0, len(content), 61):
         path.write_bytes(damage(content, at))
         with contextlib.suppress(DataError):
-            assert np.isfinite(load_data(str(path), 0.5, 0).X_train).all()
+            assert np.isfinite(load_data(Source(str(path), train_fraction=0.5)).X_train).all()

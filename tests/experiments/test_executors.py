@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import active_children, resource_tracker, util
 from multiprocessing.process import BaseProcess
@@ -18,7 +19,7 @@ import psutil
 import pytest
 
 from experiments.executors import ONE_THREAD, SPAWN, Executor, WorkerError, executor
-from experiments.group import Group, Trained
+from experiments.group import Common, Group, Trained
 from experiments.points import Architecture, Point
 from experiments.training import Examples
 from experiments.worker import share, work
@@ -28,10 +29,10 @@ EXAMPLES = 2000  # at which a step of these networks takes about a millisecond
 
 
 @pytest.fixture(scope="module")
-def examples() -> Examples:
+def common() -> Common:
     X = np.random.default_rng(0).standard_normal((4, EXAMPLES))
     Y = (X[:1] > 0).astype(float)
-    return Examples(X, Y, X, Y)
+    return Common({"float64": Examples(X, Y, X, Y)})
 
 
 def groups(count: int = 4, steps: int = 100, rates: tuple[float, ...] = (0.1, 1e9)) -> list[Group]:
@@ -42,7 +43,7 @@ def groups(count: int = 4, steps: int = 100, rates: tuple[float, ...] = (0.1, 1e
     ]
 
 
-def ignore(counts: Array) -> None:
+def ignore(counts: Array, busy: Mapping[str, int]) -> None:
     pass
 
 
@@ -63,20 +64,20 @@ def assert_same(a: dict[int, Trained], b: dict[int, Trained]) -> None:
 
 
 @pytest.mark.parametrize("jobs", [2, 3])
-def test_processes_give_the_bits_that_this_one_gives(jobs: int, examples: Examples, tmp_path: Path) -> None:
-    here = trained(executor(groups(), examples, tmp_path, 1))
+def test_processes_give_the_bits_that_this_one_gives(jobs: int, common: Common, tmp_path: Path) -> None:
+    here = trained(executor(groups(), common, tmp_path, 1))
     assert here[0].diverged_at[1] > 0
-    assert_same(trained(executor(groups(), examples, tmp_path, jobs)), here)
+    assert_same(trained(executor(groups(), common, tmp_path, jobs)), here)
     assert not active_children()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_is_told_moves_within_a_group_and_ends_at_all_steps(
-    jobs: int, examples: Examples, tmp_path: Path
+    jobs: int, common: Common, tmp_path: Path
 ) -> None:
     told: list[list[list[int]]] = []
-    with executor(groups(2, steps=2000), examples, tmp_path, jobs) as training:
-        for _ in training.results(lambda counts: told.append(counts.tolist())):
+    with executor(groups(2, steps=2000), common, tmp_path, jobs) as training:
+        for _ in training.results(lambda counts, busy: told.append(counts.tolist())):
             pass
     assert any(2000 < steps < 4000 for counts in told for steps, _ in counts)  # the diverged run's are done
     assert told[-1] == [[4000, 1], [4000, 1]]
@@ -95,24 +96,24 @@ def test_a_worker_loads_numpy_alone() -> None:
 
 
 def test_workers_map_the_examples_have_one_thread_of_blas_and_leave_the_environment_as_it_was(
-    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    common: Common, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     environment, main = dict(os.environ), sys.modules["__main__"]
     mapped: set[str] = set()
     environments: list[dict[str, str]] = []
 
-    def look(counts: Array) -> None:
+    def look(counts: Array, busy: Mapping[str, int]) -> None:
         for child in active_children():
             with suppress(psutil.Error):  # it has ended
                 worker = psutil.Process(child.pid)
                 mapped.update(part.path for part in worker.memory_maps())
                 environments.append(worker.environ())
 
-    with executor(groups(2, steps=400), examples, tmp_path, 2) as training:
+    with executor(groups(2, steps=400), common, tmp_path, 2) as training:
         for _ in training.results(look):
             pass
-    assert {f"{tmp_path}/{name}.npy" for name in ("X_train", "Y_train")} <= mapped
+    assert {f"{tmp_path}/{name}-float64.npy" for name in ("X_train", "Y_train")} <= mapped
     assert all(found.items() >= ONE_THREAD.items() for found in environments)
     assert dict(os.environ) == environment
     assert sys.modules["__main__"] is main
@@ -123,7 +124,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from experiments.executors import executor
-from experiments.group import Group
+from experiments.group import Common, Group
 from experiments.points import Architecture, Point
 from experiments.training import Examples
 from experiments.worker import share, work
@@ -134,8 +135,8 @@ Y = (X[:1] > 0).astype(float)
 groups = [
     Group((Point(Architecture(2, 8), "he", 0.1, seed, int(sys.argv[2])),), (False,)) for seed in range(4)
 ]
-with executor(groups, Examples(X, Y, X, Y), Path(sys.argv[1]), 2) as training:
-    for result in training.results(lambda counts: None):
+with executor(groups, Common({"float64": Examples(X, Y, X, Y)}), Path(sys.argv[1]), 2) as training:
+    for result in training.results(lambda counts, busy: None):
         print("group", result.number)
 """
 
@@ -160,28 +161,28 @@ def test_processes_start_from_any_script_which_they_do_not_run_again(how: str, t
 # --- what it survives, and how it ends --------------------------------------------------------
 
 
-def test_the_groups_of_a_killed_process_are_trained_again(examples: Examples, tmp_path: Path) -> None:
+def test_the_groups_of_a_killed_process_are_trained_again(common: Common, tmp_path: Path) -> None:
     killed: list[BaseProcess] = []
 
-    def kill_one(counts: Array) -> None:
+    def kill_one(counts: Array, busy: Mapping[str, int]) -> None:
         if not killed and counts.any():
             killed.append(active_children()[0])
             killed[0].kill()
 
-    with executor(groups(steps=400), examples, tmp_path, 2) as training:
+    with executor(groups(steps=400), common, tmp_path, 2) as training:
         found = {result.number: result.trained for result in training.results(kill_one)}
     assert killed
-    assert_same(found, trained(executor(groups(steps=400), examples, tmp_path, 1)))
+    assert_same(found, trained(executor(groups(steps=400), common, tmp_path, 1)))
 
 
-def test_processes_that_are_lost_again_and_again_are_said_to_be(examples: Examples, tmp_path: Path) -> None:
-    def kill_all(counts: Array) -> None:
+def test_processes_that_are_lost_again_and_again_are_said_to_be(common: Common, tmp_path: Path) -> None:
+    def kill_all(counts: Array, busy: Mapping[str, int]) -> None:
         for worker in active_children():
             worker.kill()
 
     with (
         pytest.raises(WorkerError, match=r"2 runs of depth 2 and width 8 was lost 2 times \(exit code -9\)"),
-        executor(groups(), examples, tmp_path, 2) as training,
+        executor(groups(), common, tmp_path, 2) as training,
     ):
         for _ in training.results(kill_all):
             pass
@@ -189,26 +190,26 @@ def test_processes_that_are_lost_again_and_again_are_said_to_be(examples: Exampl
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_too_little_memory_is_a_memory_error(jobs: int, examples: Examples, tmp_path: Path) -> None:
+def test_too_little_memory_is_a_memory_error(jobs: int, common: Common, tmp_path: Path) -> None:
     with pytest.raises(MemoryError, match="2 runs of depth 2 and width 8" if jobs == 2 else "Unable"):
-        trained(executor(groups(2, steps=10**15), examples, tmp_path, jobs))
+        trained(executor(groups(2, steps=10**15), common, tmp_path, jobs))
     assert not active_children()
 
 
-def test_a_mistake_in_a_process_comes_with_its_traceback(examples: Examples, tmp_path: Path) -> None:
+def test_a_mistake_in_a_process_comes_with_its_traceback(common: Common, tmp_path: Path) -> None:
     wrong = [Group(group.points, (True,)) for group in groups(2)]
     with pytest.raises(RuntimeError, match=r"ValueError: keep has 1 entries"):
-        trained(executor(wrong, examples, tmp_path, 2))
+        trained(executor(wrong, common, tmp_path, 2))
 
 
-def test_stopping_ends_what_is_under_way_at_once(examples: Examples, tmp_path: Path) -> None:
-    def stop(counts: Array) -> None:
+def test_stopping_ends_what_is_under_way_at_once(common: Common, tmp_path: Path) -> None:
+    def stop(counts: Array, busy: Mapping[str, int]) -> None:
         if counts.any():
             raise KeyboardInterrupt
 
     with (
         pytest.raises(KeyboardInterrupt),
-        executor(groups(steps=10**6), examples, tmp_path, 2) as training,
+        executor(groups(steps=10**6), common, tmp_path, 2) as training,
     ):
         for _ in training.results(stop):
             pass
@@ -216,7 +217,7 @@ def test_stopping_ends_what_is_under_way_at_once(examples: Examples, tmp_path: P
 
 
 def test_a_signal_while_a_process_starts_is_answered_when_it_has(
-    examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    common: Common, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     resource_tracker.ensure_running()
     start, begun = util.spawnv_passfds, []
@@ -229,7 +230,7 @@ def test_a_signal_while_a_process_starts_is_answered_when_it_has(
     monkeypatch.setattr(util, "spawnv_passfds", interrupted)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt), executor(groups(), examples, tmp_path, 2):
+        with pytest.raises(KeyboardInterrupt), executor(groups(), common, tmp_path, 2):
             pass
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -239,9 +240,9 @@ def test_a_signal_while_a_process_starts_is_answered_when_it_has(
 
 
 def test_a_process_whose_parent_listens_no_more_ends_in_silence(
-    examples: Examples, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    common: Common, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    share(examples, tmp_path)
+    share(common, tmp_path)
     ours, theirs = SPAWN.Pipe()
     process = SPAWN.Process(target=work, args=(theirs, tmp_path, SPAWN.RawArray("q", 2)))
     process.start()
@@ -265,8 +266,8 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert not alive
 
 
-def test_examples_that_have_gone_are_a_sentence(examples: Examples, tmp_path: Path) -> None:
-    training = executor(groups(), examples, tmp_path, 2)
+def test_examples_that_have_gone_are_a_sentence(common: Common, tmp_path: Path) -> None:
+    training = executor(groups(), common, tmp_path, 2)
     for file in tmp_path.glob("*.npy"):
         file.unlink()
     with pytest.raises(

@@ -19,8 +19,9 @@ from threadpoolctl import threadpool_limits
 from experiments import group as group_module
 from experiments import training
 from experiments.data import load_data
-from experiments.group import Group, Trained, run_group
+from experiments.group import Common, Group, Trained, run_group
 from experiments.points import Architecture, Point
+from experiments.source import Source
 from experiments.training import Examples, initial_parameters, prepared
 from sandbox.network.passes import (
     L_model_backward,
@@ -49,12 +50,16 @@ def few(dtype: str, m: int = 37) -> Examples:
 
 @functools.cache
 def digits(dtype: str) -> Examples:
-    return prepared(load_data("digits", 0.8, 0), dtype)
+    return prepared(load_data(Source()), dtype)
+
+
+def common(examples: Examples) -> Common:
+    return Common({str(examples.X_train.dtype): examples})
 
 
 def train(points: Sequence[Point], examples: Examples, start: Trained | None = None) -> Trained:
     with threadpool_limits(1):
-        return run_group(Group(tuple(points), (True,) * len(points), start), examples, silent)
+        return run_group(Group(tuple(points), (True,) * len(points), start), common(examples), silent)
 
 
 def run_of(trained: Trained, run: int) -> dict[str, bytes]:
@@ -118,7 +123,7 @@ def test_going_on_gives_what_training_anew_gives(
     """Where parameters are lacking, too: those runs train anew."""
     short = at_rates(rates, 5, dtype=dtype, activation=activation)
     keep = data.draw(st.lists(st.booleans(), min_size=len(rates), max_size=len(rates)))
-    start = run_group(Group(tuple(short), tuple(keep)), few(dtype), silent)
+    start = run_group(Group(tuple(short), tuple(keep)), common(few(dtype)), silent)
     long = [replace(point, steps=5 + more) for point in short]
     anew, further = train(long, few(dtype)), train(long, few(dtype), start)
     for run in range(len(rates)):
@@ -127,7 +132,7 @@ def test_going_on_gives_what_training_anew_gives(
 
 def test_only_asked_for_parameters_come_back_and_none_of_diverged_runs() -> None:
     points = at_rates([0.1, 1e30, 0.1, 1e30], 5)
-    trained = run_group(Group(tuple(points), (False, True, True, False)), few("float64"), silent)
+    trained = run_group(Group(tuple(points), (False, True, True, False)), common(few("float64")), silent)
     assert trained.kept.tolist() == [2]
     assert trained.parameters["W1"].shape == (1, 6, 5)
     assert trained.parameters["b3"].shape == (1, 1, 1)
@@ -222,11 +227,11 @@ def test_stalled_at_is_the_first_step_that_leaves_all_parameters(dtype: str) -> 
 
 def test_a_stalled_run_goes_on_without_its_parameters() -> None:
     short = at_rates([2e3, 1e4], 30, depth=1, width=1)
-    start = run_group(Group(tuple(short), (False, False)), separated("float64"), silent)
+    start = run_group(Group(tuple(short), (False, False)), common(separated("float64")), silent)
     assert (start.stalled_at >= 0).all()
     long = tuple(replace(point, steps=50) for point in short)
-    further = run_group(Group(long, (False, False), start), separated("float64"), silent)
-    anew = run_group(Group(long, (False, False)), separated("float64"), silent)
+    further = run_group(Group(long, (False, False), start), common(separated("float64")), silent)
+    anew = run_group(Group(long, (False, False)), common(separated("float64")), silent)
     assert [run_of(further, run) for run in (0, 1)] == [run_of(anew, run) for run in (0, 1)]
     np.testing.assert_array_equal(further.seconds, start.seconds)
 
@@ -238,23 +243,23 @@ def test_progress_comes_to_all_steps_of_all_runs() -> None:
     told: list[tuple[int, int]] = []
     points = at_rates([0.1, 1e30, 2e3, 0.1], 30, depth=1, width=1)
     group = Group(tuple(points), (True,) * 4)
-    start = run_group(group, separated("float64"), lambda *done: told.append(done))
+    start = run_group(group, common(separated("float64")), lambda *done: told.append(done))
     assert np.sum(told, axis=0).tolist() == [4 * 30, int(np.sum(start.diverged_at >= 0))]
     told.clear()
     longer = Group(tuple(replace(point, steps=50) for point in points), (True,) * 4, start)
-    end = run_group(longer, separated("float64"), lambda *done: told.append(done))
+    end = run_group(longer, common(separated("float64")), lambda *done: told.append(done))
     assert np.sum(told, axis=0).tolist() == [4 * 50, int(np.sum(end.diverged_at >= 0))]
 
 
 def test_a_group_is_of_one_architecture_and_one_number_of_steps() -> None:
     one, other = at_rates([0.1], 5), at_rates([0.1], 6)
     with pytest.raises(ValueError, match="2 pairs of architecture and steps"):
-        run_group(Group((*one, *other), (False, False)), few("float64"), silent)
+        run_group(Group((*one, *other), (False, False)), common(few("float64")), silent)
     with pytest.raises(ValueError, match="keep has 0 entries, expected 1"):
-        run_group(Group(tuple(one), ()), few("float64"), silent)
+        run_group(Group(tuple(one), ()), common(few("float64")), silent)
     start = train(other, few("float64"))
     with pytest.raises(ValueError, match="of 6 steps, expected 1 runs of at most 5"):
-        run_group(Group(tuple(one), (True,), start), few("float64"), silent)
+        run_group(Group(tuple(one), (True,), start), common(few("float64")), silent)
 
 
 # --- another implementation -----------------------------------------------------------------------

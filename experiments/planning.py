@@ -8,12 +8,15 @@ from typing import overload
 from experiments.data import Dataset, load_data
 from experiments.group import Group, Trained
 from experiments.grouping import groups, work
+from experiments.own import Own
+from experiments.own_check import own_functions
 from experiments.points import Architecture, Origin, Point
-from experiments.provenance import code_revision
+from experiments.provenance import revision_of
 from experiments.resources import Estimate, check_disk, check_memory, estimate
 from experiments.spec import Spec
 from experiments.store import Found, Run, Store
 from experiments.verdicts import Verdicts
+from experiments.verification import NETWORKS, OWN_NETWORKS
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Survey:
     """What there is of a spec's runs, and what is missing.
 
     Attributes:
+        own: the user's functions, if they are to train.
         jobs: processes that train.
         points: of the spec.
         origin: of all their runs.
@@ -32,6 +36,7 @@ class Survey:
     """
 
     data: Dataset
+    own: Own | None
     jobs: int
     points: list[Point]
     origin: Origin
@@ -111,22 +116,23 @@ def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey
     """Look at what is stored; nothing is computed, but for the hash of the data.
 
     Raises:
-        SpecError: the sweep is too large.
+        SpecError: the sweep is too large, or the user's functions cannot be read.
         DataError: the data cannot be used.
         StoreError: the results cannot be read.
     """
     data = load_data(spec.source)
     n_0, m = data.X_train.shape
     check_memory(spec, n_0, m, jobs, keep_parameters=keep_parameters)
-    origin = Origin(data.sha256, code_revision())
+    own = own_functions(spec)
+    origin = Origin(data.sha256, revision_of(own))
     points = spec.points()
     found = store.read(points, origin)
-    verdicts = Verdicts(points, store, origin)
+    verdicts = Verdicts(points, store, origin, OWN_NETWORKS if own else NETWORKS)
     keep = frozenset(points) if keep_parameters else verdicts.sample
     missing = [point for point in points if not _is_done(found.runs.get(point), point in keep)]
     takes = estimate(missing, n_0, m, jobs, keep_parameters=keep_parameters)
     check_disk(takes, store.results)
-    return Survey(data, jobs, points, origin, store, found, verdicts, keep, missing, takes)
+    return Survey(data, own, jobs, points, origin, store, found, verdicts, keep, missing, takes)
 
 
 def _is_done(run: Run | None, with_parameters: bool) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
+from experiments.own import Own
 from sandbox.typing import Array
 
 PACKAGES = (
@@ -53,16 +54,25 @@ def code_revision() -> str:
     return _hash_of_files(_folder(package) / name for package, names in TRAINING.items() for name in names)
 
 
+def revision_of(own: Own | None) -> str:
+    """The same where the user's functions train: of their source, and of what reads and calls them, too."""
+    if own is None:
+        return code_revision()
+    files = [_folder("sandbox.network") / "complete.py", _folder("experiments") / "own_step.py"]
+    ours = _hash_of_files((*files, *_sources("sandbox.reading")))
+    return hashlib.sha256(f"{code_revision()} {ours} {own.revision}".encode()).hexdigest()
+
+
 @functools.cache
 def checker_revision() -> str:
     """A hash of the sources that check: a verdict is one of this checker."""
-    checking = (
-        file
-        for package in CHECKING
-        for file in sorted(_folder(package).iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".py")
-    )
+    checking = (file for package in CHECKING for file in _sources(package))
     return _hash_of_files((*checking, *(_folder("experiments") / name for name in ASKING)))
+
+
+def _sources(package: str) -> list[Traversable]:
+    files = (file for file in _folder(package).iterdir() if file.name.endswith(".py"))
+    return sorted(files, key=lambda file: file.name)
 
 
 def _folder(package: str) -> Traversable:
@@ -93,6 +103,16 @@ def environment() -> dict[str, str]:
         "blas": ", ".join(sorted(blas)) or "unknown",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def described(own: Own | None) -> dict[str, str]:
+    """The user's functions, as text attributes; none where there are none."""
+    if own is None:
+        return {}
+    return {
+        "functions": own.path, "functions_revision": own.revision, "functions_written": ", ".join(own.names),
+        "functions_source": own.source,
+    }  # fmt: skip
 
 
 def sha256(*arrays: Array) -> str:

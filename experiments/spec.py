@@ -76,7 +76,7 @@ def _usable_name(name: str) -> str:
 
 def _usable_path(path: str) -> str:
     if "\0" in path or path.encode(errors="replace").decode() != path:
-        raise ValueError("expected 'digits' or a path in UTF-8")
+        raise ValueError("expected a path in UTF-8")
     return path
 
 
@@ -147,7 +147,7 @@ class Spec(BaseModel):
     costs: Some[Annotated[str, _key_of(COSTS)]] = ("cross_entropy",)
     steps: Count = 200
     dtype: Literal["float64", "float32"] = "float64"
-    functions: str | None = None
+    functions: Annotated[str, AfterValidator(_usable_path)] | None = None
     target: str | None = None
     positive: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()
     negative: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()

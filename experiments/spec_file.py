@@ -22,7 +22,7 @@ def read_fields(path: Path) -> dict[str, Any]:
     try:
         if _DOTTED.search(text):
             raise RecursionError
-        return tomllib.loads(text)
+        return _beside(path, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SpecError(
             f"spec file: {shown(str(path))} is not valid TOML: {error}; correct that line."
@@ -33,6 +33,12 @@ def read_fields(path: Path) -> dict[str, Any]:
         raise SpecError(
             f"spec file: {shown(str(path))} holds {what}, expected the fields of a spec."
         ) from None
+
+
+def _beside(path: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with the path of the functions, which is relative to the file's own folder."""
+    functions = fields.get("functions")
+    return fields | {"functions": str(path.parent / functions)} if isinstance(functions, str) else fields
 
 
 def _text(path: Path) -> str:

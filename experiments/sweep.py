@@ -12,16 +12,18 @@ from experiments.dataset import write_dataset
 from experiments.executors import Executor, available_cores, executor
 from experiments.group import Common
 from experiments.grouping import work
+from experiments.own import Own
+from experiments.own_check import check_own, tested
 from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
-from experiments.provenance import environment
+from experiments.provenance import described, environment
 from experiments.resources import Estimate
 from experiments.sentences import shown
 from experiments.spec import Spec, SpecError
 from experiments.store import Store, StoreError
 from experiments.training import prepared
 from experiments.verdicts import Checks
-from experiments.verification import Verification
+from experiments.verification import Tested, Verification
 from experiments.worker import Result
 from sandbox.typing import Array, Scheme
 
@@ -38,6 +40,7 @@ class Plan:
         outdated: of the others, those that another revision of the code has trained.
         groups: in so many the others train, in so many processes (`jobs`).
         estimate: of what that takes.
+        own: the user's functions, if they are to train: read, and not checked.
     """
 
     points: int
@@ -46,6 +49,7 @@ class Plan:
     groups: int
     jobs: int
     estimate: Estimate
+    own: Own | None
 
 
 def plan(spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False) -> Plan:
@@ -55,7 +59,7 @@ def plan(spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters:
     return Plan(
         points=len(there.points), done=len(there.points) - len(there.missing), outdated=there.found.outdated,
         groups=len(there.groups()), jobs=jobs,
-        estimate=there.estimate,
+        estimate=there.estimate, own=there.own,
     )  # fmt: skip
 
 
@@ -75,17 +79,20 @@ def run_sweep(
         SpecError: the sweep is too large, or `jobs` is no count.
         DataError: the data cannot be used.
         StoreError: the results cannot be read or written, or another process is at them.
-        GradientError: a gradient is wrong; no run of its architecture is stored.
+        GradientError: a gradient is wrong; no run of its architecture is stored. If it is of the user's
+            functions, nothing is trained.
+        OwnError: the user's functions failed while they trained.
         WorkerError: processes that train were lost. MemoryError: there is too little.
     """
     jobs = _checked(jobs)
     store = _store(results)
     with store.working() as folder, store.exclusive(spec.name):
         there = survey(spec, store, jobs, keep_parameters)
-        groups, common = there.groups(), Common({spec.dtype: prepared(there.data, spec.dtype)})
+        functions = _checked_functions(there, spec)
+        groups, common = there.groups(), Common({spec.dtype: prepared(there.data, spec.dtype)}, there.own)
         with (
             executor(groups, common, folder, jobs) as training,
-            Checks(there.verdicts, there.data) as checks,
+            Checks(there.verdicts, there.data, functions) as checks,
         ):
             made_by = environment()
             _Sweep(there, groups, made_by, checks, progress).run(training)
@@ -96,11 +103,23 @@ def run_sweep(
         ]
         about = {
             "spec": spec.canonical(), "data_source": there.data.source,
-            "data_preprocessing": there.data.preprocessing, **made_by,
+            "data_preprocessing": there.data.preprocessing, **made_by, **described(there.own),
         }  # fmt: skip
         return write_dataset(
             store, spec.name, there.points, there.origin, verifications, about, parameters=keep_parameters
         )
+
+
+def _checked_functions(there: Survey, spec: Spec) -> Tested | None:
+    """The user's functions, if there is anything to train or to verify; they are checked before it begins.
+
+    Raises:
+        GradientError: one is wrong.
+    """
+    if there.own is None or not (there.missing or there.verdicts.lacks_any):
+        return None
+    check_own(there.own, spec)
+    return tested(there.own)
 
 
 def _store(results: Path) -> Store:

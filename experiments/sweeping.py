@@ -67,6 +67,10 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         cost: Annotated[list[str] | None, Option(help="That is minimised; repeatable.")] = None,
         steps: Annotated[int | None, Option(help="Full-batch gradient steps of each run.")] = None,
         dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
+        functions: Annotated[
+            str | None,
+            Option(metavar="PATH", help="File, notebook or note with your functions, to train with."),
+        ] = None,
         results: Results = Path("results"),
         jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
         keep_parameters: Annotated[
@@ -81,6 +85,7 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
             "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
             "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
+            "functions": functions,
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
         with _warnings_in_a_line():
@@ -155,8 +160,10 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 def _in_words(plan: Plan) -> str:
     estimate = plan.estimate
-    outdated = f", {plan.outdated} trained by another revision of the code" if plan.outdated else ""
-    return (
+    others = "another revision of the code" + (" or other functions" if plan.own else "")
+    outdated = f", {plan.outdated} trained by {others}" if plan.outdated else ""
+    own = f"yours    {plan.own.path}: {', '.join(plan.own.names)}; not checked yet\n" if plan.own else ""
+    return own + (
         f"runs     {plan.points}, of which {plan.done} done{outdated}\n"
         f"groups   {plan.groups}, in {plan.jobs} processes\n"
         f"time     about {estimate.seconds:.2g} s\n"

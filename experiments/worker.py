@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.group import Common, Group, Trained, run_group
+from experiments.own import OwnError
 from experiments.training import Examples
 
 COMMON = "common.pickle"
@@ -39,12 +40,14 @@ class Failure:
 
     Attributes:
         refused: by the system: what, in its words; "" if it did not.
+        own: what the user's functions did, if it is they that failed.
     """
 
     number: int
     memory: bool
     refused: str
     traceback: str
+    own: str = ""
 
 
 def result(number: int, group: Group, common: Common, count: Callable[[int, int], None]) -> Result:
@@ -101,6 +104,8 @@ def _outcome(
 ) -> Result | Failure:
     try:
         return result(number, group, common(), count)
+    except OwnError as error:
+        return Failure(number, False, "", "", str(error))
     except Exception as error:
         memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
         refused = str(error) if isinstance(error, OSError) else ""

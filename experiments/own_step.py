@@ -138,7 +138,7 @@ class OwnStep:
                 value: Value = result.get(key)
                 if np.shape(value) != shape:
                     raise self._returned(name, value, f"{key} of shape {shape}")
-                found[key] = np.array(value, self._X.dtype, order="C")
+                found[key] = np.asarray(value).astype(self._X.dtype, "C", casting="same_kind")
         return found
 
     def _returned(self, name: str, got: Value, expected: str) -> OwnError:

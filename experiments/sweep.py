@@ -12,7 +12,7 @@ from experiments.dataset import write_dataset
 from experiments.executors import Executor, available_cores, executor
 from experiments.group import Common
 from experiments.grouping import work
-from experiments.own import Own
+from experiments.own import Own, OwnError
 from experiments.own_check import check_own, tested
 from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
@@ -174,10 +174,18 @@ class _Sweep:
         for points, trained in self.there.stored_sample():
             self.checks.take(points, trained)
         self._go_on()
-        for result in training.results(self._tell):
-            self.trained[result.number] = True
-            self.held.append(result)
-            self.checks.take(self.groups.points[result.number], result.trained)
+        try:
+            for result in training.results(self._tell):
+                self.trained[result.number] = True
+                self.held.append(result)
+                self.checks.take(self.groups.points[result.number], result.trained)
+        except OwnError:
+            self._conclude()  # what the user's functions did before they failed is kept
+            raise
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Wait for the checks that are under way, and store what they allow."""
         while self.checks.running:
             self._go_on(SHOW_EVERY)
         self._go_on()

@@ -7,7 +7,7 @@ from typing import overload
 
 from experiments.data import Dataset, load_data
 from experiments.group import Group, Trained
-from experiments.grouping import groups, work
+from experiments.grouping import OWN_PACE, groups, work
 from experiments.own import Own
 from experiments.own_check import own_functions
 from experiments.points import Architecture, Origin, Point
@@ -74,7 +74,8 @@ class Survey:
         alike: defaultdict[int, list[Point]] = defaultdict(list)
         for point in sorted(self.missing, key=lambda point: point not in sample):
             alike[self._first(point)].append(point)
-        found = [group for points in alike.values() for group in groups(points, self.jobs, *self.size)]
+        pace = OWN_PACE if self.own else 1.0
+        found = [group for points in alike.values() for group in groups(points, self.jobs, *self.size, pace)]
         found.sort(key=lambda group: (sample.isdisjoint(group), -sum(map(self.work, group))))
         return Groups(self, found)
 
@@ -130,7 +131,8 @@ def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey
     verdicts = Verdicts(points, store, origin, OWN_NETWORKS if own else NETWORKS)
     keep = frozenset(points) if keep_parameters else verdicts.sample
     missing = [point for point in points if not _is_done(found.runs.get(point), point in keep)]
-    takes = estimate(missing, n_0, m, jobs, keep_parameters=keep_parameters)
+    pace = OWN_PACE if own else 1.0
+    takes = estimate(missing, n_0, m, jobs, keep_parameters=keep_parameters, pace=pace)
     check_disk(takes, store.results)
     return Survey(data, own, jobs, points, origin, store, found, verdicts, keep, missing, takes)
 

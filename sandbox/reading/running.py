@@ -142,6 +142,9 @@ class _Held(io.StringIO):
         if not _holding.get():
             self.others.flush()
 
+    def isatty(self) -> bool:
+        return not _holding.get() and self.others.isatty()
+
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:

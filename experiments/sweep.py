@@ -88,7 +88,7 @@ def run_sweep(
     store = _store(results)
     with store.working() as folder, store.exclusive(spec.name):
         there = survey(spec, store, jobs, keep_parameters)
-        functions = _checked_functions(there, spec)
+        functions = _checked_functions(there)
         groups, common = there.groups(), Common({spec.dtype: prepared(there.data, spec.dtype)}, there.own)
         with (
             executor(groups, common, folder, jobs) as training,
@@ -110,7 +110,7 @@ def run_sweep(
         )
 
 
-def _checked_functions(there: Survey, spec: Spec) -> Tested | None:
+def _checked_functions(there: Survey) -> Tested | None:
     """The user's functions, if there is anything to train or to verify; they are checked before it begins.
 
     Raises:
@@ -118,7 +118,7 @@ def _checked_functions(there: Survey, spec: Spec) -> Tested | None:
     """
     if there.own is None or not (there.missing or there.verdicts.lacks_any):
         return None
-    check_own(there.own, spec)
+    check_own(there.own, there.verdicts.architectures)
     return tested(there.own)
 
 

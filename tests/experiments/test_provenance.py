@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from experiments.provenance import CHECKING, TRAINING, checker_revision, code_revision
+from experiments.own import Own
+from experiments.provenance import CHECKING, TRAINING, checker_revision, code_revision, revision_of
+from sandbox.reading.snapshot import Snapshot
 
 WHAT_A_WORKER_IMPORTS = """
 import sys
@@ -65,3 +67,20 @@ def test_a_revision_changes_with_a_byte_of_a_source(
     path.write_bytes(path.read_bytes()[:-1])
     (tmp_path / "sandbox" / "network" / "new.py").touch()
     assert (now() == before) == (revision is code_revision)
+
+
+@pytest.mark.parametrize("changed", ["sandbox.network/complete.py", "experiments/own_step.py"])
+def test_where_functions_of_the_users_train_what_calls_them_is_a_part_of_the_revision(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, file = changed.split("/")
+    files, own = importlib.resources.files, Own("mine.py", Snapshot(Path("mine.py"), ()), ())
+    for name in ("sandbox", "experiments"):
+        shutil.copytree(str(files(name)), tmp_path / name)
+    before = revision_of(own)
+    assert before != revision_of(None) == code_revision()
+    monkeypatch.setattr(importlib.resources, "files", lambda name: tmp_path / name)
+    assert revision_of(own) == before
+    source = tmp_path.joinpath(*package.split("."), file)
+    source.write_bytes(source.read_bytes() + b"#")
+    assert revision_of(own) != before

@@ -201,7 +201,7 @@ def figures(
     """
     from experiments.figures import draw_figures
 
-    name, results = _named(name, results)
+    name, results = named(name, results)
     for path in draw_figures(name, results, out or results / "figures"):
         print(f"figure   {path}")
 
@@ -220,10 +220,10 @@ def export(
     from experiments.dataset import load
     from experiments.export import to_csv
 
-    to_csv(load(*_named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
+    to_csv(load(*named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
 
 
-def _named(name: str, results: Path) -> tuple[str, Path]:
+def named(name: str, results: Path) -> tuple[str, Path]:
     """The name and the folder; a path says both."""
     path = Path(name)
     return (path.stem, path.parent) if path.suffix == ".h5" else (name, results)

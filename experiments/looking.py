@@ -40,6 +40,14 @@ class Watch:
         """What the processes at it say."""
         return [live for live in sweeps_of(self.name, self.results) if live.alive]
 
+    @property
+    def written(self) -> tuple[int, int] | None:
+        """What tells one writing of the results from another; None: there are none."""
+        with contextlib.suppress(OSError):
+            of = (self.results / f"{self.name}.h5").stat()
+            return of.st_mtime_ns, of.st_ino
+        return None
+
     def look(self, seconds: float) -> View:
         """How it stands, reading for about so long at most.
 
@@ -126,10 +134,13 @@ def _one_after_the_other(watched: Watch, console: Console, pause: float) -> None
 
 
 def _wait(watched: Watch, console: Console, pause: float) -> None:
+    """Until a sweep is under way; one that has nothing to train may have begun and ended between two looks,
+    which writes the results anew."""
+    before = watched.written
     if not watched.under_way:
         where = escaped(f"{watched.name} in {watched.results}")
         console.print(f"Waiting for a sweep {where}", markup=False, highlight=False, soft_wrap=True)
-    while not watched.under_way:
+    while not watched.under_way and watched.written == before:
         time.sleep(pause)
 
 

@@ -28,7 +28,8 @@ class Spark:
         yield Segment(spark(self.curve, self.low, self.high, width, ascii_only=options.ascii_only))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(min(NARROWEST, options.max_width), min(WIDEST, options.max_width))
+        widest = min(WIDEST, options.max_width, len(self.curve))
+        return Measurement(min(NARROWEST, widest), widest)
 
 
 def spark(curve: Array, low: float, high: float, width: int, *, ascii_only: bool = False) -> str:

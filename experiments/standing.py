@@ -82,7 +82,7 @@ class Standing:
     def read(self, seconds: float) -> bool:
         """Read what is new, for about so long at most; return whether that was all of it."""
         until = time.monotonic() + seconds
-        for architecture in {row.architecture for row in self.rows}:
+        for architecture in dict.fromkeys(row.architecture for row in self.rows):
             for file in self.store.files(self.origin, architecture):
                 if file in self.read_files:
                     continue

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,12 +14,16 @@ from experiments.files import GOES_ON
 from experiments.live import Live, Working
 from experiments.progress import Rate, in_words
 from experiments.sentences import escaped
-from experiments.sparks import NARROWEST, Spark
+from experiments.sparks import Spark
 from experiments.standing import Row
 
-WIDE = 72  # columns, from which on a row is one line
+BESIDES = 58  # columns that a row of one line takes besides its label
 LATE = 10.0  # seconds without a word, from which on it is said
 IN_A_LOG = 60  # lines
+COLUMNS: dict[str, JustifyMethod] = {
+    "": "left", "rate": "right", "first": "right", "cost": "left", "last": "left", "runs": "right",
+    "diverged": "right",
+}  # fmt: skip
 FIELDS = ("depth", "width", "activation", "cost", "dtype")
 
 
@@ -95,7 +99,7 @@ class View:
         table.add_column(no_wrap=True, overflow="crop")
         table.add_column(no_wrap=True, overflow="crop")
         table.add_column(min_width=6, ratio=1)
-        table.add_column(no_wrap=True, justify="right")
+        table.add_column(no_wrap=True, overflow="crop", justify="right")
         for label, worker in workers[:lines]:
             table.add_row(*_worker(label, worker))
         yield table
@@ -110,7 +114,7 @@ def _titled(title: str, words: str) -> Text:
 def _bar(part: float) -> RenderableType:
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(ratio=1)
-    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, overflow="crop", justify="right")
     table.add_row(ProgressBar(1.0, part), Text(f"{part:.0%}"))
     return table
 
@@ -138,17 +142,17 @@ def _worker(label: str, worker: Working) -> tuple[RenderableType, ...]:
 
 def _best(rows: Sequence[Row], width: int, lines: int) -> Iterator[RenderableType]:
     """The best run of each row; of more rows than there are lines, those with the best."""
-    of_row = 1 if width >= WIDE else 2
-    chosen = _chosen(rows, max((lines - 1) // of_row, 1))
     labels = _labels(rows)
+    of_row = 1 if width >= max(map(len, labels.values())) + BESIDES else 2
+    chosen = _chosen(rows, max((lines - 1) // of_row, 1))
     found = [row.best.curve for row in chosen if row.best is not None]
     low, high = (min(map(min, found)), max(map(max, found))) if found else (1.0, 1.0)
     shown = [(labels[row.architecture, row.scheme], row) for row in chosen]
     yield Text()
     yield (_in_a_line if of_row == 1 else _in_two)(shown, low, high)
-    scale = f"best so far; cost from the first step to the last, log scale, {low:.3g} to {high:.3g}"
-    more = f"; {len(rows) - len(chosen)} more" if len(chosen) < len(rows) else ""
-    yield Text(scale + more if found else more.removeprefix("; "), "dim")
+    words = [f"the best so far, log scale from {low:.3g} to {high:.3g}"] if found else []
+    words += [f"{len(rows) - len(chosen)} more"] if len(chosen) < len(rows) else []
+    yield Text(", ".join(words), "dim")
 
 
 def _chosen(rows: Sequence[Row], count: int) -> list[Row]:
@@ -171,13 +175,8 @@ def _labels(rows: Sequence[Row]) -> dict[object, str]:
 
 def _in_a_line(rows: Sequence[tuple[str, Row]], low: float, high: float) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    table.add_column("")
-    table.add_column("rate", justify="right")
-    table.add_column("first", justify="right")
-    table.add_column("cost", min_width=NARROWEST)
-    table.add_column("last")
-    table.add_column("runs", justify="right")
-    table.add_column("diverged", justify="right")
+    for title, side in COLUMNS.items():
+        table.add_column(title, justify=side, no_wrap=title != "cost", overflow="crop")
     for label, row in rows:
         counts = f"{row.done}/{row.runs}", str(row.diverged)
         if row.best is None:
@@ -199,7 +198,7 @@ def _in_two(rows: Sequence[tuple[str, Row]], low: float, high: float) -> Rendera
             continue
         table = Table.grid(padding=(0, 1), expand=True)
         for ratio in (None, 1, None):
-            table.add_column(no_wrap=True, ratio=ratio)
+            table.add_column(no_wrap=True, overflow="crop", ratio=ratio)
         start = f"  rate {row.best.learning_rate:.3g}  {row.best.curve[0]:.3g}"
         table.add_row(start, Spark(row.best.curve, low, high), f"{row.best.final:.3g}")
         parts.append(table)

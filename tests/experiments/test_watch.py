@@ -53,9 +53,9 @@ def under_way(results: Path, spec: Spec = SPEC, label: str = "") -> Iterator[Liv
         yield live
 
 
-def left(results: Path, **changes: Any) -> None:
+def left(results: Path, label: str = "", **changes: Any) -> None:
     """What a process left that was killed."""
-    with under_way(results) as live:
+    with under_way(results, label=label) as live:
         live.does(TRAINING, ORIGIN)
         live.next = 0.0
         live(STATUS, lambda: [Working("7", SMALL, 2, 10, 4, 1)])
@@ -159,6 +159,20 @@ def test_a_part_of_a_sweep_has_a_file_of_its_own(tmp_path: Path) -> None:
         assert "main 1-of-2  looking at what is stored" in text
         assert "main 2-of-2" in text
     assert not sweeps_of("main", tmp_path)
+
+
+def test_of_parts_it_shows_the_whole_too_and_which_were_killed(tmp_path: Path) -> None:
+    put(Store(tmp_path), points()[:4])
+    left(tmp_path, label="1-of-2")
+    with under_way(tmp_path, label="2-of-2") as live:
+        live.does(TRAINING, ORIGIN)
+        text = watched(tmp_path, "--once").stdout
+    assert text.splitlines()[0] == "main  4/6 runs are stored, 0 diverged"
+    assert "main 2-of-2  training, since" in text
+    assert "main 1-of-2  stopped; the same command goes on where it stopped" in text
+    put(Store(tmp_path), points()[4:])
+    text = watched(tmp_path).stdout
+    assert text.startswith("main  all 6 runs are stored, 0 diverged; the file of them all is not written yet")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"name": "main"}', b"[1]", b"\xff"])
@@ -287,8 +301,11 @@ def stored_and_left(results: Path) -> None:
 def test_it_shows_progress_workers_and_the_best_so_far(tmp_path: Path) -> None:
     stored_and_left(tmp_path)
     text = watched(tmp_path, "--once").stdout
-    assert "main  training, 10/40 runs, 3 diverged, 1/2 verified, 900 steps/s, 1000/4000 steps" in text
-    assert "12 s left" in text
+    assert (
+        "main on elsewhere  training, 10/40 runs, 3 diverged, 1/2 verified, 900 steps/s, 1000/4000 steps"
+        in text
+    )
+    assert re.search(r" steps, 12 s left, since \w{3} \d\d:\d\d ", " ".join(text.split()))
     assert re.search(r"━ +25%$", text, re.M)
     assert re.search(r"7 depth 2, width 3, 2 runs, 1 diverged ━.* 40%$", text, re.M)
     assert re.search(r"depth 2, he +(0.1|1) +0\.\d+ +[▁-█]+ +0\.\d+ +4/6 +1$", text, re.M)

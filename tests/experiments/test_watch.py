@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from experiments.spec import Spec, make_spec
 from experiments.standing import Standing
 from experiments.store import Store
 from experiments.sweep import run_sweep
+from experiments.view import View
 from tests.experiments.made import ORIGIN, SMALL, contents, points, put
 
 STATUS = Status(
@@ -92,10 +94,14 @@ def test_a_sweep_says_what_it_does_and_leaves_nothing(images: str, tmp_path: Pat
     assert all(live.alive for live in seen)
     assert {live.doing for live in seen} == {TRAINING}
     assert any(live.status is not None for live in seen)
+    workers = [working for live in seen for working in live.workers]
+    assert {(each.worker, each.architecture) for each in workers} == {(str(os.getpid()), SMALL)}
+    assert all(0 <= each.steps_done <= each.steps == each.runs * 50 for each in workers)
     assert not sweeps_of("main", tmp_path)
     assert [file.suffix for file in (tmp_path / ".work").iterdir()] == [".lock"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_each_busy_worker_says_what_it_trains(images: str, tmp_path: Path) -> None:
     seen: list[Working] = []
@@ -385,11 +391,14 @@ def test_a_finished_sweep_is_shown_once(images: str, tmp_path: Path) -> None:
         assert re.match(r"few  finished 20\S+, 6 runs, \d diverged", result.stdout)
         assert re.search(r"depth 2, he +0\.1 .* 6/6", result.stdout)
     assert contents(tmp_path) == before
-    with under_way(tmp_path, spec) as live:  # once more, and killed
-        live.does(TRAINING, ORIGIN)
-        looks = Watch("few", tmp_path)
+    looks = Watch("few", tmp_path)
+    with under_way(tmp_path, spec):  # once more, and there is nothing to train
         assert looks.look(np.inf).state == "under way"
-    assert looks.look(np.inf).state == "stopped", "the results are of other data"
+    assert looks.look(np.inf).state == "finished"
+    with under_way(tmp_path, spec) as live:  # on other data, and killed
+        live.does(TRAINING, ORIGIN)
+        assert looks.look(np.inf).state == "under way"
+    assert looks.look(np.inf).state == "stopped"
 
 
 def test_it_waits_for_a_sweep_and_follows_it_to_the_end(images: str, tmp_path: Path) -> None:
@@ -405,6 +414,22 @@ def test_it_waits_for_a_sweep_and_follows_it_to_the_end(images: str, tmp_path: P
     assert "training" in states
     assert states[-1] == "finished"
     assert states.count("finished") == 1
+
+
+def test_where_a_look_takes_long_there_are_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk is slow, or runs are many: of the time at most a tenth, whatever --every says."""
+    now = [0.0]
+    slept: list[float] = []
+
+    def look(watch: Watch, seconds: float) -> View:
+        now[0] += 3.0
+        return View("main", "under way" if len(slept) < 3 else "finished")
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=slept.append)
+    monkeypatch.setattr("experiments.looking.time", clock)
+    monkeypatch.setattr(Watch, "look", look)
+    assert watched(tmp_path, "--every", "0.1").exit_code == 0
+    assert slept == [30.0] * 3
 
 
 @contextmanager

@@ -75,6 +75,7 @@ def watched(results: Path, *options: str, columns: int = 100) -> Result:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep says everything."""
+    monkeypatch.setattr("experiments.sweep.SHOW_EVERY", 0.0)
     monkeypatch.setattr("experiments.live.WRITE_EVERY", 0.0)
     monkeypatch.setattr("experiments.live.OF_THE_TIME", np.inf)
 

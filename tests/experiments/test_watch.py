@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,7 +32,7 @@ from typer.testing import CliRunner, Result
 from experiments.cli import app
 from experiments.live import SILENT, TRAINING, Live, LiveFile, Working, sweeps_of
 from experiments.looking import Watch
-from experiments.points import Architecture, Origin
+from experiments.points import Architecture, Origin, Point
 from experiments.progress import Status
 from experiments.sparks import BLOCKS, spark
 from experiments.spec import Spec, make_spec
@@ -231,8 +232,7 @@ def test_what_is_stored_is_read_as_it_comes_each_file_once(tmp_path: Path) -> No
     (row,) = standing.rows
     assert (row.runs, row.done, row.diverged) == (8, 3, 1)
     for file in tmp_path.rglob("*.h5"):
-        file.chmod(0)
-        file.write_bytes(b"") if os.access(file, os.W_OK) else None  # nobody looks any more
+        file.unlink()  # nobody looks at it again
     put(store, some[3:])
     assert standing.read(np.inf)
     assert (row.runs, row.done, row.diverged) == (8, 8, 1)
@@ -272,6 +272,24 @@ def test_what_is_damaged_is_left_where_it_is(tmp_path: Path) -> None:
     left(tmp_path)
     assert "0/6" in watched(tmp_path).stdout
     assert contents(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_of_many_runs_it_remembers_little(tmp_path: Path) -> None:
+    """Not more of a group than its file's name and a curve for each row, whatever a group holds."""
+    store = Store(tmp_path)
+    some = [Point(SMALL, "he", rate, 0, 2000) for rate in np.geomspace(1e-4, 1.0, 4000).tolist()]
+    for i in range(0, len(some), 100):
+        put(store, some[i : i + 100])
+    tracemalloc.start()
+    standing = Standing(some, ORIGIN, store)
+    assert standing.read(np.inf)
+    remembered, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert standing.rows[0].done == 4000
+    of_all = 8 * 2001 * len(some)  # bytes of their curves
+    assert remembered < of_all / 100
+    assert most < of_all / 5
 
 
 # --- curves in a line -------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from typer import Argument, Option
 
-from experiments import sweeping
+from experiments import refining, sweeping
 from experiments.exits import failed
 from experiments.spec import Spec
 from experiments.usage import Verbs
@@ -250,5 +250,5 @@ def run(spec: Spec, how: sweeping.How) -> None:
     sweeping.figures(str(sweeping.sweep(spec, how)))
 
 
-for verb in (sweeping.command(sweeping.sweep), run, sweeping.figures, sweeping.export):
+for verb in (sweeping.command(sweeping.sweep), run, refining.refine, sweeping.figures, sweeping.export):
     app.command()(verb)

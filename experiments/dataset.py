@@ -23,11 +23,12 @@ import h5py
 import numpy as np
 
 from experiments.files import StoreError, built_in_memory, explained
+from experiments.group_file import taken
 from experiments.points import Architecture, Origin, Point, key
 from experiments.store import Run, Store, label
 from experiments.verification import OUTPUTS, Verification
 from experiments.whole import SCHEMA, is_sealed, opened, seal
-from sandbox.typing import Array
+from sandbox.typing import Array, Parameters
 
 if TYPE_CHECKING:
     import xarray
@@ -136,6 +137,12 @@ def load_together(name: str, results: Path, groups: Sequence[str]) -> list[xarra
     if "layers" in loaded:
         loaded["layers"] = loaded["layers"].assign_coords(loaded[""].drop_dims("step").coords)
     return [loaded[group] for group in groups]
+
+
+def has_parameters(name: str, results: Path) -> bool:
+    """Whether the results under a name hold final parameters. Raises as `load`."""
+    with opened(results / f"{name}.h5") as content, h5py.File(content, "r") as file:
+        return "parameters" in file
 
 
 def _loaded(file: BinaryIO, group: str, path: Path) -> xarray.Dataset:
@@ -313,7 +320,7 @@ def _write_parameters(group: Any, store: Store, runs: Sequence[Run]) -> None:
             alike[run.point.architecture].append(number)
     for architecture, numbers in alike.items():
         of_architecture = group.create_group(label(architecture))
-        parameters = store.trained([runs[number] for number in numbers]).parameters
+        parameters = _final_parameters(store, [runs[number] for number in numbers])
         units = [
             parameters["W1"].shape[-1],
             *(parameters[f"b{l + 1}"].shape[1] for l in range(architecture.depth)),
@@ -326,6 +333,17 @@ def _write_parameters(group: Any, store: Store, runs: Sequence[Run]) -> None:
             l = int(name[1:])
             columns = f"units_{l - 1}" if name[0] == "W" else "one"
             _write(of_architecture, name, ("kept", f"units_{l}", columns), value)
+
+
+def _final_parameters(store: Store, runs: Sequence[Run]) -> Parameters:
+    """Of these runs of one architecture, in this order, however many steps each took."""
+    order: list[int] = []
+    parts = []
+    for positions, rows, stored in store.rows(runs):
+        order.extend(positions)
+        parts.append(taken(stored.trained, rows).parameters)
+    back = np.argsort(order)
+    return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 
 
 # --- variables ----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from typer import Argument, Option
 
-from experiments import sweeping
+from experiments import refining, sweeping
 from experiments.exits import failed
 from experiments.spec import Spec
 from experiments.usage import Verbs
@@ -240,10 +240,9 @@ def run(spec: Spec, how: sweeping.How) -> None:
 
     Example: autodiff-sandbox run
     """
-    report = _checked(
-        None, depth=max(spec.depths), width=spec.widths[0], scheme=spec.schemes[0], dtype=spec.dtype,
-        seed=spec.seeds[0], activation=spec.activations[0], cost=spec.costs[0],
-    )  # fmt: skip
+    columns = "width", "scheme", "dtype", "seed", "activation", "cost"
+    first = {column: spec.all_values(column)[0] for column in columns}
+    report = _checked(None, depth=max(spec.all_values("depth")), **first)
     if not how.quiet or not report:
         Console().print(report)
     if not report:
@@ -251,5 +250,5 @@ def run(spec: Spec, how: sweeping.How) -> None:
     sweeping.figures(str(sweeping.sweep(spec, how)))
 
 
-for verb in (sweeping.command(sweeping.sweep), run, sweeping.figures, sweeping.export):
+for verb in (sweeping.command(sweeping.sweep), run, refining.refine, sweeping.figures, sweeping.export):
     app.command()(verb)

@@ -82,7 +82,8 @@ def run_sweep(
     store = _store(results)
     with store.working() as folder, store.exclusive(spec.name):
         there = survey(spec, store, jobs, keep_parameters)
-        groups, common = there.groups(), Common({spec.dtype: prepared(there.data, spec.dtype)})
+        examples = {dtype: prepared(there.data, dtype) for dtype in spec.all_values("dtype")}
+        groups, common = there.groups(), Common(examples)
         with (
             executor(groups, common, folder, jobs) as training,
             Checks(there.verdicts, there.data) as checks,

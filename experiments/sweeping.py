@@ -67,6 +67,9 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         cost: Annotated[list[str] | None, Option(help="That is minimised; repeatable.")] = None,
         steps: Annotated[int | None, Option(help="Full-batch gradient steps of each run.")] = None,
         dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
+        points: Annotated[
+            str | None, Option(metavar="FILE", help="CSV file with a line for each run, as export writes.")
+        ] = None,
         results: Results = Path("results"),
         jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
         keep_parameters: Annotated[
@@ -81,12 +84,13 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
             "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
             "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
+            "points": points,
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
-        with _warnings_in_a_line():
+        with warnings_in_a_line():
             spec = make_spec(_fields(what, given), sentences.as_in_toml)
             if dry_run:
-                print(_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
+                print(plan_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
             else:
                 action(spec, How(results, jobs, keep_parameters, quiet))
 
@@ -99,7 +103,7 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if what is None:
         return options
     if what.endswith(".toml") or os.path.isfile(what) or (os.sep in what and os.path.lexists(what)):
-        fields = _known(read_fields(Path(what))) | options
+        fields = _overridden(_known(read_fields(Path(what))), options)
         return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
     if os.sep in what:
         raise SpecError(
@@ -113,6 +117,19 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def _overridden(fields: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The same with these in their places, and in the tables of a union."""
+    union = fields.get("union")
+    if isinstance(union, list):
+        fields["union"] = [
+            {field: value for field, value in part.items() if field not in options}
+            if isinstance(part, dict)
+            else part
+            for part in union
+        ]
+    return fields | options
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +161,8 @@ def _name_of(file: Path) -> str:
 
 
 @contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
+def warnings_in_a_line() -> Iterator[None]:
+    """Warnings are said without the place in the code that they come from."""
     before = warnings.formatwarning
     warnings.formatwarning = lambda message, *where: f"Warning: {sentences.escaped(str(message))}\n"
     try:
@@ -153,7 +171,8 @@ def _warnings_in_a_line() -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _in_words(plan: Plan) -> str:
+def plan_in_words(plan: Plan) -> str:
+    """What a sweep would do, a line each."""
     estimate = plan.estimate
     outdated = f", {plan.outdated} trained by another revision of the code" if plan.outdated else ""
     return (
@@ -201,7 +220,7 @@ def figures(
     """
     from experiments.figures import draw_figures
 
-    name, results = _named(name, results)
+    name, results = named(name, results)
     for path in draw_figures(name, results, out or results / "figures"):
         print(f"figure   {path}")
 
@@ -220,10 +239,10 @@ def export(
     from experiments.dataset import load
     from experiments.export import to_csv
 
-    to_csv(load(*_named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
+    to_csv(load(*named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
 
 
-def _named(name: str, results: Path) -> tuple[str, Path]:
+def named(name: str, results: Path) -> tuple[str, Path]:
     """The name and the folder; a path says both."""
     path = Path(name)
     return (path.stem, path.parent) if path.suffix == ".h5" else (name, results)

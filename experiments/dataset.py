@@ -68,6 +68,11 @@ MEANING: dict[str, tuple[str, str]] = {
         "largest error of a gradient, local or end to end, in units of its rounding noise sigma; NaN where "
         "there is no such layer or no network was left to check",
     ),
+    "caught": (
+        "1",
+        "smallest error of a gradient, relative to the whole of it, that the check would have caught, where it "
+        "was coarsest; NaN where that is not known",
+    ),
 }
 ARCHITECTURE = ("depth", "width", "activation", "cost", "dtype")
 RUN = ("depth", "width", "learning_rate", "seed", "scheme", "activation", "cost", "dtype", "steps")
@@ -76,6 +81,7 @@ COORDINATES = {"run": ("key", *RUN), "verdict": (*ARCHITECTURE, *VERDICT)}
 """By the first axis of a variable."""
 PER_RUN = ("train_accuracy", "test_accuracy", "diverged_at", "stalled_at", "seconds")
 PER_LAYER = ("gradient_norm_start", "gradient_norm_end")
+OF_VERDICT = ("sigma_error", "caught")
 
 CHUNK = 2**20  # bytes of a curve's chunk, about
 BLOCK = 2**27  # bytes of curves in memory besides the file's own
@@ -285,9 +291,6 @@ def _joined(history: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def _write_verdicts(group: Any, verdicts: Sequence[Verification]) -> None:
     depth = max(verdict.architecture.depth for verdict in verdicts)
     group.dimensions = {"verdict": len(verdicts), "layer": depth, "output": len(OUTPUTS)}
-    errors = np.full((len(verdicts), depth, len(OUTPUTS)), np.nan)
-    for error, verdict in zip(errors, verdicts, strict=True):
-        error[: verdict.architecture.depth] = verdict.sigma_error
     _write(group, "verdict", ("verdict",), np.arange(len(verdicts)))
     _write(group, "layer", ("layer",), 1 + np.arange(depth))
     _write(group, "output", ("output",), OUTPUTS)
@@ -296,7 +299,11 @@ def _write_verdicts(group: Any, verdicts: Sequence[Verification]) -> None:
     for name in VERDICT:
         values = [getattr(verdict, name) for verdict in verdicts]
         _write(group, name, ("verdict",), [", ".join(v) if isinstance(v, tuple) else v for v in values])
-    _write(group, "sigma_error", ("verdict", "layer", "output"), errors)
+    for name in OF_VERDICT:
+        errors = np.full((len(verdicts), depth, len(OUTPUTS)), np.nan)
+        for error, verdict in zip(errors, verdicts, strict=True):
+            error[: verdict.architecture.depth] = getattr(verdict, name)
+        _write(group, name, ("verdict", "layer", "output"), errors)
 
 
 def _write_parameters(group: Any, store: Store, runs: Sequence[Run]) -> None:

@@ -75,7 +75,9 @@ def put(
 
 def verdict(architecture: Architecture = SMALL, moment: Moment = "start") -> Verification:
     sigma_error = np.arange(3.0 * architecture.depth).reshape(architecture.depth, 3)
-    return Verification(architecture, moment, ("he", "small"), sigma_error, "checker", TIMES[1], 4)
+    return Verification(
+        architecture, moment, ("he", "small"), sigma_error, "checker", TIMES[1], 4, sigma_error / 2**52
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:

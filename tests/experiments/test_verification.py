@@ -40,7 +40,9 @@ def verdict(
     architecture: Architecture, moment: Moment, *schemes: Scheme, checker: str = "now"
 ) -> Verification:
     errors = np.zeros((architecture.depth, 3))
-    return Verification(architecture, moment, schemes, errors, checker, "2026-01-01T00:00:00+00:00", 1)
+    return Verification(
+        architecture, moment, schemes, errors, checker, "2026-01-01T00:00:00+00:00", 1, errors
+    )
 
 
 def drawn_points(architecture: Architecture = SMALL, *schemes: Scheme) -> list[Point]:

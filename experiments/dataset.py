@@ -70,8 +70,8 @@ MEANING: dict[str, tuple[str, str]] = {
     ),
     "caught": (
         "1",
-        "smallest error of a gradient, relative to the whole of it, that the check would have caught, where it "
-        "was coarsest; NaN where that is not known",
+        "smallest error of a gradient, relative to the whole of it, that the check would have caught, where "
+        "it was coarsest; NaN where that is not known",
     ),
 }
 ARCHITECTURE = ("depth", "width", "activation", "cost", "dtype")
@@ -115,38 +115,44 @@ def write_dataset(
     return path
 
 
-def load(name: str, results: Path, group: str = "") -> xarray.Dataset:
+def load(name: str, results: Path, group: str = "", *, curves: bool = True) -> xarray.Dataset:
     """The results under a name, in memory.
 
     Args:
         results: the folder.
         group: "" for the table of runs and their curves; "layers" (with the runs' coordinates);
             "verification"; "parameters/depth4-width32-...".
+        curves: whether those are with it, which are most of it.
 
     Raises:
         StoreError: there is no such file or group, or it is damaged, of an earlier version or foreign.
     """
-    return load_together(name, results, (group,))[0]
+    return load_together(name, results, (group,), curves=curves)[0]
 
 
-def load_together(name: str, results: Path, groups: Sequence[str]) -> list[xarray.Dataset]:
+def load_together(
+    name: str, results: Path, groups: Sequence[str], *, curves: bool = True
+) -> list[xarray.Dataset]:
     """Several groups, as of `load`, of one moment: another process may replace the file at any."""
     path = results / f"{name}.h5"
     with opened(path) as file:
         wanted = {*groups, ""} if "layers" in groups else set(groups)
-        loaded = {group: _loaded(file, group, path) for group in wanted}
+        left_out = [] if curves else ["cost_curve", "step"]
+        loaded = {group: _loaded(file, group, path, left_out) for group in wanted}
     if "layers" in loaded:
-        loaded["layers"] = loaded["layers"].assign_coords(loaded[""].drop_dims("step").coords)
+        loaded["layers"] = loaded["layers"].assign_coords(
+            loaded[""].drop_dims("step", errors="ignore").coords
+        )
     return [loaded[group] for group in groups]
 
 
-def _loaded(file: BinaryIO, group: str, path: Path) -> xarray.Dataset:
+def _loaded(file: BinaryIO, group: str, path: Path, left_out: Sequence[str]) -> xarray.Dataset:
     import xarray
 
     file.seek(0)
     try:
         with xarray.open_dataset(file, engine="h5netcdf", group=group or None) as dataset:
-            return dataset.load()
+            return dataset.drop_vars(left_out, errors="ignore").load()
     except (OSError, KeyError) as error:
         raise StoreError(
             f"results: {path} has no group {group!r} ({error}); expected '', 'layers', 'verification', "

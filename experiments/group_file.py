@@ -88,6 +88,17 @@ def unpack_group(content: bytes) -> Stored:
     return _unpacked("group", content, read)
 
 
+def unpack_points(content: bytes) -> tuple[tuple[Point, ...], Origin]:
+    """The points of a group of these bytes, and their origin. ImplausibleError when they are none."""
+
+    def read(
+        file: h5py.File, architecture: Architecture, origin: Origin, about: dict[str, str]
+    ) -> tuple[tuple[Point, ...], Origin]:
+        return tuple(Point(architecture, *values) for values in json.loads(about["content"])[1]), origin
+
+    return _unpacked("group", content, read)
+
+
 def _check(points: Sequence[Point], trained: Trained) -> None:
     """Refuse what training cannot give: other shapes and dtypes, a cost that is NaN without divergence."""
     if len({(point.architecture, point.steps) for point in points}) != 1 or len(set(points)) < len(points):

@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +99,7 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if what is None:
         return options
     if what.endswith(".toml") or os.path.isfile(what) or (os.sep in what and os.path.lexists(what)):
-        fields = _known(read_fields(Path(what))) | options
-        return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
+        return fields_of_file(Path(what), options)
     if os.sep in what:
         raise SpecError(
             f"spec file: cannot read {sentences.shown(what)} (no such file); give the path of a TOML file, "
@@ -113,6 +112,12 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def fields_of_file(path: Path, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The fields of a TOML file, and options, which take precedence; without a name, the file's own."""
+    fields = {**_known(read_fields(path)), **(options or {})}
+    return fields if "name" in fields else fields | {"name": _name_of(path)}
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -201,7 +206,7 @@ def figures(
     """
     from experiments.figures import draw_figures
 
-    name, results = _named(name, results)
+    name, results = named(name, results)
     for path in draw_figures(name, results, out or results / "figures"):
         print(f"figure   {path}")
 
@@ -220,10 +225,11 @@ def export(
     from experiments.dataset import load
     from experiments.export import to_csv
 
-    to_csv(load(*_named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
+    runs = load(*named(name, results), curves=curves)
+    to_csv(runs, sys.stdout if csv == "-" else Path(csv), curves=curves)
 
 
-def _named(name: str, results: Path) -> tuple[str, Path]:
+def named(name: str, results: Path) -> tuple[str, Path]:
     """The name and the folder; a path says both."""
     path = Path(name)
     return (path.stem, path.parent) if path.suffix == ".h5" else (name, results)

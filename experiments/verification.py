@@ -45,8 +45,8 @@ class Verification:
         checker: the revision of the code that checked.
         checked: when, UTC, ISO 8601.
         networks: how many.
-        caught: (L, 3), the smallest error of dA_prev, dW and db of each layer, relative to the whole of it, that
-            would have failed, where the check was coarsest; NaN where nothing is known of it.
+        caught: (L, 3), the smallest error of dA_prev, dW and db of each layer, relative to the whole of it,
+            that would have failed, where the check was coarsest; NaN where nothing is known of it.
     """
 
     architecture: Architecture

@@ -69,10 +69,14 @@ def show(
         answer |= {"table": rows.to_dict("records")} if listed else {}
         _print_json(answer)
         return
-    shortened = sys.stdout.isatty() and not everything
+    shortened = _is_terminal() and not everything
     print_all(told(found, about, file, space, of=len(every), shortened=shortened))
     if listed and len(rows):
         _print_runs(rows, shortened)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _print_json(answer: dict[str, Any]) -> None:

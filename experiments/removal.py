@@ -78,7 +78,8 @@ def planned(results: Path, names: Sequence[str], *, unnamed: bool = False) -> Re
 
 
 def remove(results: Path, removal: Removal) -> None:
-    """Remove it: runs first, the names last, so that what is stopped in between can be done again.
+    """Remove it, in the order in which what is stopped in between can be done again: verdicts, which are found
+    by the runs they are on, then runs, which are found by the names, then these.
 
     Raises:
         StoreError: another process works in the folder; or what there is to remove is no longer the same; or
@@ -91,7 +92,7 @@ def remove(results: Path, removal: Removal) -> None:
                 f"results: what is in {results} has changed meanwhile, expected what was shown; run the "
                 "command again."
             )
-        for path in (*removal.groups, *removal.verdicts, *removal.files):
+        for path in (*removal.verdicts, *removal.groups, *removal.files):
             with explained("remove", path):
                 path.unlink(missing_ok=True)
         _remove_empty({path.parent for path in removal.groups})

@@ -133,10 +133,8 @@ def _verified(of: Verified) -> Iterator[str]:
 def _spent(summary: Summary, attributes: dict[str, Any], file: Path, disk: Disk) -> Iterator[tuple[str, str]]:
     began, ended = (datetime.fromisoformat(attributes[name]) for name in ("started", "ended"))
     whole = (ended - began).total_seconds()
-    yield (
-        "time",
-        f"{in_time(summary.seconds)} of training, of one core; {in_time(whole)} from the first one's start to the last one's end",
-    )
+    between = f"{in_time(whole)} from the start of the first to the end of the last"
+    yield "time", f"{in_time(summary.seconds)} of training, of one core; {between}"
     beside = f"{in_words(disk.runs)} in {disk.files} files of runs and verdicts, which names share"
     yield "disk", f"{in_words(disk.file)} in {file.name}; {beside if disk.files else 'no runs beside it'}"
 

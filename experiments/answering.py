@@ -172,7 +172,7 @@ def rm(
         raise SpecError("names: got none, expected those of results to remove, or --unnamed; give a NAME.")
     removal = planned(folder, asked, unnamed=unnamed)
     print_all(removed(removal, folder))
-    if dry_run:
+    if dry_run or not (removal.names or removal.groups):
         return
     if not yes:
         _ask()

@@ -124,7 +124,19 @@ def alone(folder: Path) -> Iterator[None]:
 def begun(folder: Path) -> dict[str, bool]:
     """The names that were ever worked on in `folder`, and whether they seem to be now, by a process of this
     machine."""
-    return {lock.stem: _is_held(lock.with_suffix(".holder")) for lock in folder.glob("[!.]*.lock")}
+    names: dict[str, bool] = {}
+    for lock in folder.glob("[!.]*.lock"):
+        name = lock.stem.partition("@")[0]  # what follows is a part of the name's work
+        names[name] = names.get(name, False) or _is_held(lock.with_suffix(".holder"))
+    return names
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove the locks of a name, on which nobody works. Raises StoreError."""
+    with explained("remove the locks in", folder):
+        for stem in (name, f"{name}@*"):
+            for left in (*folder.glob(f"{stem}.lock"), *folder.glob(f"{stem}.holder")):
+                left.unlink(missing_ok=True)
 
 
 def _is_held(holder: Path) -> bool:

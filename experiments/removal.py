@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments.files import StoreError, explained
 from experiments.inventory import Entry, GroupFile, entries, group_files
-from experiments.locks import alone
+from experiments.locks import alone, forget
 from experiments.outcome import believed
 from experiments.store import VERDICT, WORK
 
@@ -78,8 +78,8 @@ def planned(results: Path, names: Sequence[str], *, unnamed: bool = False) -> Re
 
 
 def remove(results: Path, removal: Removal) -> None:
-    """Remove it, in the order in which what is stopped in between can be done again: verdicts, which are found
-    by the runs they are on, then runs, which are found by the names, then these.
+    """Remove it, so that what is stopped in between can be done again: verdicts first, which are found by the
+    runs they are on, then runs, which are found by the names, and these last.
 
     Raises:
         StoreError: another process works in the folder; or what there is to remove is no longer the same; or
@@ -97,9 +97,7 @@ def remove(results: Path, removal: Removal) -> None:
                 path.unlink(missing_ok=True)
         _remove_empty({path.parent for path in removal.groups})
         for name in removal.names:
-            for ending in ("lock", "holder"):
-                with explained("remove", results / WORK):
-                    (results / WORK / f"{name}.{ending}").unlink(missing_ok=True)
+            forget(results / WORK, name)
 
 
 def _check_known(others: Sequence[Entry]) -> None:

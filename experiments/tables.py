@@ -1,4 +1,4 @@
-"""How answers are printed: lines and tables as wide as what they are printed to."""
+"""How answers are printed: in lines, and in tables that are lines, too."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Iterable
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-WIDE = 1000  # columns, where there is no terminal
+WIDE = 10_000  # columns: more than a table has
 SHORT = 8  # characters of a hash
 
 
 def print_all(parts: Iterable[RenderableType]) -> None:
-    """As wide as the terminal; into a pipe, as wide as it is."""
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDE)
+    """As wide as it is: nothing is cut off, and a narrow terminal goes on in the next line."""
+    console = Console(highlight=False, markup=False, width=WIDE)
     for part in parts:
         with console.capture() as captured:
             console.print(part, soft_wrap=not isinstance(part, Table))

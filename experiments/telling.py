@@ -45,13 +45,12 @@ def told(
     limit = MOST_LINES if shortened else None
     varying = [name for name, axis in summary.axes.items() if axis.count > 1]
     yield from _part(
-        "Best of each depth: lowest median of the final cost over seeds (lowest to highest)",
+        "Best of each depth: lowest median over seeds of the final cost (lowest to highest)",
         _best(summary.best, varying), limit,
     )  # fmt: skip
     yield from _part("Learning rates at which runs diverge", _boundaries(summary.boundaries, varying), limit)
-    if summary.ended:
-        yield from _part("Diverged and stalled", _ended(summary.ended), limit)
     yield ""
+    yield from _lines([("ended early", _ended(each)) for each in summary.ended])
     yield from _lines([("verified", line) for each in summary.verified for line in _verified(each)])
     yield from _lines(_spent(summary, attributes, file, disk))
 
@@ -162,10 +161,10 @@ def _first(table: Table, rows: int) -> Table:
 
 def _best(best: Sequence[Best], varying: Sequence[str]) -> Table:
     names = _columns(varying)
-    table = table_of([*names, "seeds", "final cost", "test accuracy"])
+    table = table_of([*map(_heading, names), "seeds", "final cost", "test accuracy"])
     for each in best:
         seeds = f"{each.runs}, {each.diverged} diverged" if each.diverged else str(each.runs)
-        table.add_row(*_cells(each.of, names), seeds, _spread(each.final_cost), _spread(each.test_accuracy))
+        table.add_row(*_cells(each.of, names), seeds, _spread(each.final_cost), _middle(each.test_accuracy))
     return table
 
 
@@ -182,12 +181,8 @@ def _boundaries(boundaries: Sequence[Boundary], varying: Sequence[str]) -> Table
     return table
 
 
-def _ended(ended: Sequence[Ended]) -> Table:
-    table = table_of(["what", "runs", "at step", ""])
-    table.columns[-1].no_wrap = False
-    for each in ended:
-        table.add_row(each.what, str(each.runs), _spread(each.step), each.why)
-    return table
+def _ended(ended: Ended) -> str:
+    return f"{ended.runs} {ended.what} at step {_spread(ended.step)}: {ended.why}"
 
 
 def _columns(varying: Sequence[str]) -> list[str]:
@@ -199,8 +194,16 @@ def _cells(of: dict[str, object], names: Sequence[str]) -> list[str]:
     return [value_of(of[name]) for name in names]
 
 
+def _heading(name: str) -> str:
+    return "rate" if name == "learning_rate" else name
+
+
+def _middle(of: Spread) -> str:
+    return "diverged" if of.median is None else f"{of.median:.3g}"
+
+
 def _spread(of: Spread) -> str:
-    median = "diverged" if of.median is None else f"{of.median:.3g}"
+    median = _middle(of)
     if of.lowest is None or of.lowest == of.highest == of.median:
         return median
     return f"{median} ({of.lowest:.3g} to {of.highest:.3g})"

@@ -127,7 +127,10 @@ def test_what_ended_early_is_counted_with_its_step_and_why(tmp_path: Path) -> No
         ENVIRONMENT, TIMES,
     )  # fmt: skip
     combine(store, of)
-    ended = shown(tmp_path)["ended"]
+    answer = shown(tmp_path)
+    [boundary], ended = answer["boundaries"], answer["ended"]
+    assert (boundary["none_up_to"], boundary["some_from"]) == (0.5, 0.1)
+    assert "these overlap" in invoke("show", "main", "--results", tmp_path).stdout
     assert [(each["what"], each["runs"], each["step"]["median"]) for each in ended] == [
         ("diverged", 1, 2), *[("stalled", 1, 4)] * 4
     ]  # fmt: skip

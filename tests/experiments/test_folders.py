@@ -27,10 +27,10 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two architectures; the names "one" and "two", which share three runs of the first."""
-    store = Store(tmp_path / "results")
+    store = Store(tmp_path_factory.mktemp("made") / "results")
     put(store, points()[:3], diverged=[1])
     put(store, points()[3:])
     put(store, points(DEEP))
@@ -38,7 +38,13 @@ def store(tmp_path: Path) -> Store:
         store.write_verification(verdict(architecture), ORIGIN)
     combine(store, [*points()[:3], *points(DEEP)], "one")
     combine(store, points(), "two")
-    return store
+    return store.results
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Store:
+    """A copy of it."""
+    return Store(shutil.copytree(made, tmp_path / "results"))
 
 
 def files(store: Store) -> set[str]:

@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +103,7 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if what is None:
         return options
     if what.endswith(".toml") or os.path.isfile(what) or (os.sep in what and os.path.lexists(what)):
-        fields = _overridden(_known(read_fields(Path(what))), options)
-        return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
+        return fields_of_file(Path(what), options)
     if os.sep in what:
         raise SpecError(
             f"spec file: cannot read {sentences.shown(what)} (no such file); give the path of a TOML file, "
@@ -119,7 +118,7 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     return options | {"name": what}
 
 
-def _overridden(fields: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+def _overridden(fields: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The same with these in their places, and in the tables of a union."""
     union = fields.get("union")
     if isinstance(union, list):
@@ -129,7 +128,13 @@ def _overridden(fields: dict[str, Any], options: dict[str, Any]) -> dict[str, An
             else part
             for part in union
         ]
-    return fields | options
+    return {**fields, **options}
+
+
+def fields_of_file(path: Path, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The fields of a TOML file, and options, which take precedence; without a name, the file's own."""
+    fields = _overridden(_known(read_fields(path)), options or {})
+    return fields if "name" in fields else fields | {"name": _name_of(path)}
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +244,8 @@ def export(
     from experiments.dataset import load
     from experiments.export import to_csv
 
-    to_csv(load(*named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
+    runs = load(*named(name, results), curves=curves)
+    to_csv(runs, sys.stdout if csv == "-" else Path(csv), curves=curves)
 
 
 def named(name: str, results: Path) -> tuple[str, Path]:

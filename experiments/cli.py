@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from typer import Argument, Option
 
-from experiments import answering, refining, sweeping
+from experiments import answering, looking, refining, sweeping
 from experiments.exits import failed
 from experiments.spec import Spec
 from experiments.usage import Verbs
@@ -253,6 +253,6 @@ def run(spec: Spec, how: sweeping.How) -> None:
 for verb in (sweeping.command(sweeping.sweep), run, refining.refine, sweeping.figures, sweeping.export):
     app.command()(verb)
 
-for verb in (answering.show, answering.diff, answering.rm):
+for verb in (answering.show, answering.diff, answering.rm, looking.watch):
     app.command()(verb)
 app.command("list")(answering.list_names)

@@ -200,6 +200,14 @@ class Store:
             order.extend(positions)
         return taken(joined(parts), np.argsort(order).tolist())
 
+    def files(self, origin: Origin, architecture: Architecture) -> list[Path]:
+        """The files of an architecture's finished groups, by their names alone; none where that cannot be
+        read."""
+        with contextlib.suppress(OSError):
+            found = self._folder(origin, architecture).glob("*.h5")
+            return [file for file in found if not file.name.startswith(VERDICT)]
+        return []
+
     def _runs(self, origin: Origin, architecture: Architecture) -> Iterator[Run]:
         """The finished runs."""
         folder = self._folder(origin, architecture)
@@ -362,6 +370,13 @@ def _stored(file: Path) -> Stored:
         f"results: {file} has gone or was changed meanwhile, expected every group to stay; run the same "
         "command again."
     )
+
+
+def believed(file: Path) -> Stored | None:
+    """The group in this file; None where it cannot be believed, and nothing is set aside."""
+    with contextlib.suppress(StoreError):
+        return _stored(file)
+    return None
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 what is trained and checked is stored."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from experiments.dataset import write_dataset
 from experiments.executors import Executor, available_cores, executor
 from experiments.group import Common
 from experiments.grouping import work
+from experiments.live import TRAINING, WRITING, LiveFile, Working
 from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
 from experiments.provenance import environment
@@ -80,7 +81,11 @@ def run_sweep(
     """
     jobs = _checked(jobs)
     store = _store(results)
-    with store.working() as folder, store.exclusive(spec.name):
+    with (
+        store.working() as folder,
+        store.exclusive(spec.name),
+        LiveFile.of(spec.name, spec.canonical(), folder) as live,
+    ):
         there = survey(spec, store, jobs, keep_parameters)
         examples = {dtype: prepared(there.data, dtype) for dtype in spec.all_values("dtype")}
         groups, common = there.groups(), Common(examples)
@@ -89,7 +94,9 @@ def run_sweep(
             Checks(there.verdicts, there.data) as checks,
         ):
             made_by = environment()
-            _Sweep(there, groups, made_by, checks, progress).run(training)
+            live.does(TRAINING, there.origin)
+            _Sweep(there, groups, made_by, checks, progress, live).run(training)
+        live.does(WRITING, there.origin)
         verifications = [
             verdict
             for architecture in there.verdicts.architectures
@@ -136,9 +143,11 @@ class _Sweep:
     """
 
     def __init__(
-        self, there: Survey, groups: Groups, made_by: Mapping[str, str], checks: Checks, show: Show
-    ) -> None:
+        self, there: Survey, groups: Groups, made_by: Mapping[str, str], checks: Checks, show: Show,
+        live: LiveFile,
+    ) -> None:  # fmt: skip
         self.there, self.groups, self.made_by, self.checks, self.show = there, groups, made_by, checks, show
+        self.live = live
         self.runs, self.steps, self.work = (
             np.array([sum(map(of, points)) for points in groups.points])
             for of in (lambda point: 1, there.steps, there.work)
@@ -179,8 +188,17 @@ class _Sweep:
                 there.store.write(points, result.trained, there.origin, self.made_by, result.times)
                 self.held.remove(result)
                 self.stored[result.number] = True
-        self.show(self._status())
+        status = self._status()
+        self.show(status)
+        self.live(status, self._working)
         self.last = time.monotonic()
+
+    def _working(self) -> Iterator[Working]:
+        for worker, number in self.busy.items():
+            if not self.trained[number]:
+                points, steps = self.groups.points[number], int(self.all_steps[number])
+                done, diverged = self.counts[number].tolist()
+                yield Working(worker, points[0].architecture, len(points), steps, min(done, steps), diverged)
 
     def _status(self) -> Status:
         there, points = self.there, self.there.points

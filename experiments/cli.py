@@ -234,7 +234,6 @@ def selftest() -> None:
         raise typer.Exit(1)
 
 
-@sweeping.command
 def run(spec: Spec, how: sweeping.How) -> None:
     """The whole job: check the gradients of a network, sweep, and draw the figures.
 
@@ -251,5 +250,12 @@ def run(spec: Spec, how: sweeping.How) -> None:
     sweeping.figures(str(sweeping.sweep(spec, how)))
 
 
-for verb in (sweeping.command(sweeping.sweep), run, sweeping.figures, sweeping.export):
+VERBS = (
+    sweeping.command(sweeping.sweep, "shards"),
+    sweeping.command(sweeping.combine, "jobs", "dask", "shard", "dry_run"),
+    sweeping.command(run, "shard", "shards"),
+    sweeping.figures,
+    sweeping.export,
+)
+for verb in VERBS:
     app.command()(verb)

@@ -1,5 +1,6 @@
 """The verbs that name a sweep, but for `run`: sweep, figures, export."""
 
+import inspect
 import os
 import sys
 import warnings
@@ -18,13 +19,15 @@ from experiments.machine import in_words
 from experiments.outcome import in_words as outcome_in_words
 from experiments.outcome import outcome
 from experiments.progress import Status, shown
+from experiments.shards import Shard
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
 from experiments.stopping import now_kept
 from experiments.sweep import Plan, plan, run_sweep
+from experiments.sweep import combine as combined
 from experiments.usage import SEVERAL
 
-OPTIONS = ("results", "jobs", "keep_parameters", "dry_run", "quiet")
+OPTIONS = ("results", "jobs", "dask", "shard", "shards", "keep_parameters", "dry_run", "quiet")
 """Of a sweep, but for those that are fields of a spec."""
 
 Results = Annotated[Path, Option(help="Folder of the results.")]
@@ -39,11 +42,14 @@ class How:
     jobs: int | None
     keep_parameters: bool
     quiet: bool
+    dask: str | None
+    shard: Shard | None
+    shards: int | None
 
 
-def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
-    """A command with the action's name and docstring and the options of a sweep; with --dry-run it says what
-    it would do."""
+def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..., None]:
+    """A command with the action's name and docstring and the options of a sweep, but for those `without`;
+    with --dry-run it says what it would do."""
 
     @exit_codes(goes_on=True)
     def command(
@@ -69,6 +75,16 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
         results: Results = Path("results"),
         jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
+        dask: Annotated[
+            str | None, Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers train.")
+        ] = None,
+        shard: Annotated[
+            str | None,
+            Option(metavar="I/N", help="Train the part I of N, for array jobs; then `combine`."),
+        ] = None,
+        shards: Annotated[
+            int | None, Option(metavar="N", help="How many there are, to say which are not done.")
+        ] = None,
         keep_parameters: Annotated[
             bool, Option("--keep-parameters", help="Store final parameters: runs can be made longer.")
         ] = False,
@@ -83,14 +99,19 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
+        part = Shard.parsed(shard) if shard is not None else None
         with _warnings_in_a_line():
             spec = make_spec(_fields(what, given), sentences.as_in_toml)
             if dry_run:
-                print(_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
+                there = plan(spec, results, jobs=jobs, keep_parameters=keep_parameters, dask=dask, shard=part)
+                print(_in_words(there))
             else:
-                action(spec, How(results, jobs, keep_parameters, quiet))
+                action(spec, How(results, jobs, keep_parameters, quiet, dask, part, shards))
 
     command.__name__, command.__doc__ = action.__name__, action.__doc__
+    options = inspect.signature(command)
+    known = [option for name, option in options.parameters.items() if name not in without]
+    command.__signature__ = options.replace(parameters=known)  # type: ignore[attr-defined]
     return command
 
 
@@ -182,8 +203,26 @@ def sweep(spec: Spec, how: How) -> Path:
             show(status)
 
         file = run_sweep(
-            spec, how.results, jobs=how.jobs, keep_parameters=how.keep_parameters, progress=progress
-        )
+            spec, how.results, jobs=how.jobs, keep_parameters=how.keep_parameters, progress=progress,
+            dask=how.dask, shard=how.shard,
+        )  # fmt: skip
+    if how.shard:
+        print(f"shard    {how.shard} of {spec.name!r} is done; when all are, `combine` writes {file}")
+        return file
+    for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
+        print(line)
+    return file
+
+
+def combine(spec: Spec, how: How) -> Path:
+    """Write the file of a sweep whose shards (`sweep --shard I/N`) are all done; nothing is trained.
+
+    Give the arguments of the sweep itself. Where runs are missing, it says how many.
+
+    Example: autodiff-sandbox combine deep.toml --shards 8
+    """
+    before = outcome(how.results / f"{spec.name}.h5")
+    file = combined(spec, how.results, keep_parameters=how.keep_parameters, shards=how.shards)
     for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
         print(line)
     return file

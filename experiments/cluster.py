@@ -1,12 +1,15 @@
 """Where groups are trained on other machines: by the workers of a Dask cluster, reached by its scheduler's
 address. The package `distributed` is an extra, and loaded when a sweep asks for it."""
 
+import asyncio
 import importlib
 import pickle
+import re
 import time
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +30,7 @@ PATIENCE = 60.0  # seconds in which there may be no worker
 LOOK_EVERY = 2.0  # seconds: for workers that have come or gone
 CLOSING = 2.0  # seconds
 IN_FLIGHT = 2  # groups a worker: one that it trains, and the next
+ADDRESS = re.compile(r"((tcp|(?P<secure>tls))://)?([^][\s/:@]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
 QUIET = dict.fromkeys(("distributed", "distributed.client", "tornado", "tornado.application"), "critical")
 START = "start some (dask worker ADDRESS --nthreads 1 --nworkers N)"
 
@@ -98,8 +102,6 @@ class Cluster:
     @contextmanager
     def asking(self) -> Iterator[None]:
         """WorkerError when the scheduler does not answer any more."""
-        from concurrent.futures import CancelledError
-
         try:
             yield
         except (CancelledError, OSError, TimeoutError):
@@ -144,18 +146,23 @@ def _distributed() -> ModuleType:
 
 
 def _client(distributed: ModuleType, address: str) -> Any:
-    malformed = SpecError(
-        f"dask: got {shown(address)}, expected the address of a scheduler, as tcp://10.0.0.1:8786; give the "
-        "one that `dask scheduler` prints."
-    )
-    if not isinstance(address, str) or not address.strip():
-        raise malformed
+    found = ADDRESS.fullmatch(address) if isinstance(address, str) else None
+    if not found or not 0 < int(found["port"]) < 2**16:
+        raise SpecError(
+            f"dask: got {shown(address)}, expected the address of a scheduler, as tcp://10.0.0.1:8786; give "
+            "the one that `dask scheduler` prints."
+        )
+    if found["secure"] and not distributed.Security().get_connection_args("client").get("ssl_context"):
+        raise SpecError(
+            f"dask: got {shown(address)}, expected certificates for it in the configuration of Dask "
+            "(distributed.comm.tls); add them, or give an address that begins with tcp://."
+        )
     try:
+        with ThreadPoolExecutor(1) as thread:  # in a notebook this one has a loop of its own
+            thread.submit(asyncio.run, _asked(distributed, address)).result()
         with warnings.catch_warnings(action="ignore"):  # of versions that differ, which are compared below
             return distributed.Client(address, timeout=CONNECTING, set_as_default=False, name=TOPIC)
-    except (ValueError, TypeError):
-        raise malformed from None
-    except (OSError, TimeoutError, ImportError):
+    except Exception:  # whatever listens there: any may say anything
         raise WorkerError(
             f"dask: no scheduler answers at {shown(address)} within {CONNECTING:.0f} s, expected one; start "
             f"it (dask scheduler) or mind the address, then {GOES_ON}."
@@ -164,6 +171,15 @@ def _client(distributed: ModuleType, address: str) -> Any:
 
 def _named(error: Exception) -> str:
     return escaped(f"{type(error).__name__}: {error}")
+
+
+async def _asked(distributed: ModuleType, address: str) -> None:
+    """Whether a scheduler listens there, and not another service, for whose answer a client would wait."""
+    security = distributed.Security().get_connection_args("client")
+    async with distributed.rpc(address, timeout=CONNECTING, connection_args=security) as scheduler:
+        found = await asyncio.wait_for(scheduler.identity(), CONNECTING)
+    if found["type"] != "Scheduler":
+        raise ConnectionError
 
 
 class Remote:

@@ -232,7 +232,7 @@ class _Sweep:
             for of in (lambda point: 1, there.steps, there.work)
         )
         self.all_steps = np.array([sum(point.steps for point in points) for points in groups.points])
-        self.all_work = sum(work(point, *there.size) for point in there.points)
+        self.all_work = sum(work(point, *there.size) for point in there.points) or 1.0  # no point, no work
         self.diverged, self.counts = there.diverged, np.zeros((len(groups), 2), np.int64)
         self.busy: Mapping[str, int] = {}
         self.held: list[Result] = []

@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -197,8 +198,10 @@ def sweep(spec: Spec, how: How) -> Path:
     """
     before = outcome(how.results / f"{spec.name}.h5")
     with shown(Console(stderr=True), how.quiet) as show:
+        said: deque[Status] = deque(maxlen=1)
 
         def progress(status: Status) -> None:
+            said.append(status)
             now_kept(f"{status.runs_done} of {status.runs} runs are")
             show(status)
 
@@ -207,7 +210,10 @@ def sweep(spec: Spec, how: How) -> Path:
             dask=how.dask, shard=how.shard,
         )  # fmt: skip
     if how.shard:
-        print(f"shard    {how.shard} of {spec.name!r} is done; when all are, `combine` writes {file}")
+        print(
+            f"shard    {how.shard} of {spec.name!r}: {said[0].runs} runs, {said[0].diverged} diverged; "
+            f"when all shards are done, `combine` writes {file}"
+        )
         return file
     for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
         print(line)

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from experiments import cluster
 from experiments.cli import app
+from experiments.remote import versions
 from tests.experiments.test_sweep import assert_same, files
 
 pytest.importorskip("distributed")
@@ -197,7 +198,7 @@ def test_a_worker_of_another_version_is_refused_with_both_named(
     dask.worker("--preload", str(tmp_path / "other.py"))
     code, said = run(sweep(images, tmp_path / "results", "--dask", dask.address))
     assert code == 2
-    expected = cluster.versions()[what]
+    expected = versions()[what]
     assert re.search(rf"dask: worker tcp://\S+ has {named}, expected {what} {re.escape(expected)}; ", said)
     assert not finished(tmp_path / "results")
 

@@ -94,7 +94,7 @@ def filled(store: Store, points: list[Point]) -> None:
 
 def verdicts(points: list[Point]) -> list[Verification]:
     return [
-        Verification(a, moment, SCHEMES, np.full((a.depth, 3), 1.0), "checker", TIMES[1], 4)
+        Verification(a, moment, SCHEMES, np.ones((a.depth, 3)), "checker", TIMES[1], 4, np.full((a.depth, 3), 1e-14))
         for a in dict.fromkeys(point.architecture for point in points)
         for moment in ("start", "end")
     ]  # fmt: skip

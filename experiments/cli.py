@@ -234,7 +234,6 @@ def selftest() -> None:
         raise typer.Exit(1)
 
 
-@sweeping.command
 def run(spec: Spec, how: sweeping.How) -> None:
     """The whole job: check the gradients of a network, sweep, and draw the figures.
 
@@ -250,7 +249,19 @@ def run(spec: Spec, how: sweeping.How) -> None:
     sweeping.figures(str(sweeping.sweep(spec, how)))
 
 
-for verb in (sweeping.command(sweeping.sweep), run, refining.refine, sweeping.figures, sweeping.export):
+VERBS = (
+    sweeping.command(sweeping.sweep, "shards"),
+    sweeping.command(sweeping.combine, "jobs", "dask", "shard", "dry_run"),
+    sweeping.command(run, "shard", "shards"),
+    refining.refine,
+    sweeping.figures,
+    sweeping.export,
+    answering.show,
+    answering.diff,
+    answering.rm,
+    looking.watch,
+)
+for verb in VERBS:
     app.command()(verb)
 
 for verb in (answering.show, answering.diff, answering.rm, looking.watch):

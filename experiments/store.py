@@ -51,6 +51,8 @@ __all__ = ["Found", "Run", "Store", "StoreError"]
 VERDICT = "verified-"
 SET_ASIDE = "set-aside"
 WORK = ".work"
+NOT_THE_FILES_FAULT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+"""The process has too little, or a server of files does not answer."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,13 @@ class Store:
                 self._own = None
 
     @contextlib.contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
-        """Hold the name's results.
+    def exclusive(self, name: str, shard: str = "") -> Iterator[None]:
+        """Hold the name's results, or those of its shard "i/n".
 
         Raises:
             StoreError: another process is at them.
         """
-        with exclusive(self._work, name):
+        with exclusive(self._work, name, shard):
             yield
 
     # --- groups ---------------------------------------------------------------------------------------
@@ -300,7 +302,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # not the file's fault
+            if error.errno in NOT_THE_FILES_FAULT:
                 with explained("read", file):
                     raise
             self.set_aside(file, f"it cannot be read ({error.strerror})")

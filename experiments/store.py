@@ -49,6 +49,10 @@ from experiments.verification import Verification
 __all__ = ["Found", "Run", "Store", "StoreError"]
 
 VERDICT = "verified-"
+SET_ASIDE = "set-aside"
+WORK = ".work"
+NOT_THE_FILES_FAULT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+"""The process has too little, or a server of files does not answer."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Store:
     def __init__(self, results: Path, tell: Callable[[str], None] = _warn) -> None:
         self.results = results
         self.runs = results / "runs"
-        self._work = results / ".work"
+        self._work = results / WORK
         self._own: Path | None = None
         self.tell = tell
 
@@ -123,13 +127,13 @@ class Store:
                 self._own = None
 
     @contextlib.contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
-        """Hold the name's results.
+    def exclusive(self, name: str, shard: str = "") -> Iterator[None]:
+        """Hold the name's results, or those of its shard "i/n".
 
         Raises:
             StoreError: another process is at them.
         """
-        with exclusive(self._work, name):
+        with exclusive(self._work, name, shard):
             yield
 
     # --- groups ---------------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ class Store:
     # --- files ----------------------------------------------------------------------------------------
 
     def _folder(self, origin: Origin, architecture: Architecture) -> Path:
-        return self.runs / f"{origin.data[:8]}-{origin.code[:8]}" / label(architecture)
+        return folder_of(self.runs, origin, architecture)
 
     def _write(self, folder: Path, prefix: str, content: bytes) -> Path:
         file = folder / f"{prefix}{content_name(content)}.h5"
@@ -298,7 +302,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # not the file's fault
+            if error.errno in NOT_THE_FILES_FAULT:
                 with explained("read", file):
                     raise
             self.set_aside(file, f"it cannot be read ({error.strerror})")
@@ -310,13 +314,18 @@ class Store:
     def set_aside(self, path: Path, why: str) -> None:
         """Move away what cannot be used, and tell; where that is not permitted it is ignored."""
         try:
-            place = move_aside(path, self.runs / "set-aside")
+            place = move_aside(path, self.runs / SET_ASIDE)
         except FileNotFoundError:
             return  # another process was faster
         except OSError as error:
             self.tell(f"results: {path} is ignored: {why}; it cannot be moved away ({error.strerror}).")
         else:
             self.tell(f"results: {path} is not used: {why}; it lies in {place.parent} now.")
+
+
+def folder_of(runs: Path, origin: Origin, architecture: Architecture) -> Path:
+    """Where the files of an architecture's runs lie."""
+    return runs / f"{origin.data[:8]}-{origin.code[:8]}" / label(architecture)
 
 
 def label(architecture: Architecture) -> str:

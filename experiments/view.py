@@ -1,6 +1,5 @@
 """How what is known of a sweep looks in a terminal of any width, or in a log."""
 
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from experiments.files import GOES_ON
+from experiments.files import GOES_ON, HOST
 from experiments.live import Live, Working
 from experiments.progress import Rate, in_words
 from experiments.sentences import escaped
@@ -96,7 +95,7 @@ class View:
             return f"all {runs} runs are stored, {diverged} diverged; the file of them all is not written yet"
         where = f"{done} of {runs} runs" if runs else "the beginning"
         last = self.sweeps[0]
-        if last.host != socket.gethostname():
+        if last.host != HOST:
             return f"nothing heard of it for {last.silent:.0f} s, at {where}; if it has ended, {GOES_ON}"
         return f"stopped at {where}; {GOES_ON}"
 
@@ -117,7 +116,7 @@ class View:
 
 
 def _title(live: Live) -> str:
-    where = "" if live.host == socket.gethostname() else f" on {live.host}"
+    where = "" if live.host == HOST else f" on {live.host}"
     return f"{live.name} {live.label}".rstrip() + where
 
 

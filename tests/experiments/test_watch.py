@@ -350,6 +350,16 @@ def test_it_fits_into_any_terminal_of_any_encoding(columns: int, encoding: str, 
         assert ("━" in "".join(lines)) == (encoding == "utf-8")
 
 
+def test_of_workers_of_a_cluster_the_part_is_never_cut_off(tmp_path: Path) -> None:
+    with under_way(tmp_path) as live:
+        live.does(TRAINING, ORIGIN)
+        live.next = 0.0
+        live(STATUS, lambda: [Working(f"tcp://10.0.12.{n}:41893", SMALL, 12, 1000, 410, 2) for n in (1, 2)])
+        lines = watched(tmp_path, "--once", columns=40).stdout.splitlines()
+    of_workers = [line for line in lines if re.search(r"10.0.12.[12]:41893 depth 2.*━.* 41%$", line)]
+    assert len(of_workers) == 2
+
+
 def test_no_more_is_shown_than_a_terminal_has_lines(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for depth in range(1, 20):

@@ -67,7 +67,8 @@ def runs_table(rows: pandas.DataFrame, hidden: Sequence[str] = HIDDEN) -> str:
     if not any(ended):
         shown = shown.drop(columns="ended")
     shown.index.name = None
-    return str(shown.to_string(na_rep="", float_format="{:.6g}".format))
+    lines = shown.to_string(na_rep="", float_format="{:.6g}".format).splitlines()
+    return "\n".join(line.rstrip() for line in lines)
 
 
 # --- lines --------------------------------------------------------------------------------------------

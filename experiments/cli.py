@@ -254,6 +254,7 @@ def run(spec: Spec, how: sweeping.How) -> None:
 for verb in (sweeping.command(sweeping.sweep), run, sweeping.figures, sweeping.export):
     app.command()(verb)
 
-for verb in (answering.show, answering.diff, answering.rm):
-    app.command()(verb)
+app.command()(answering.show)
 app.command("list")(answering.list_names)
+app.command()(answering.diff)
+app.command()(answering.rm)

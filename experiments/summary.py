@@ -156,10 +156,15 @@ def summary(rows: pandas.DataFrame, layers: xarray.Dataset, verdicts: xarray.Dat
     architectures = {tuple(values) for values in rows[list(ARCHITECTURE)].drop_duplicates().values.tolist()}
     return Summary(
         runs=len(rows), diverged=int(rows["diverged"].sum()), stalled=int(rows["stalled"].sum()),
-        seconds=float(rows["seconds"].sum()), axes={name: _axis(rows[name]) for name in RUN},
+        seconds=float(rows["seconds"].sum()), axes=axes(rows),
         best=list(_best(rows)), boundaries=list(_boundaries(rows)),
         ended=[*_diverged(rows), *_stalled(rows, layers)], verified=list(_verified(verdicts, architectures)),
     )  # fmt: skip
+
+
+def axes(rows: pandas.DataFrame) -> dict[str, Axis]:
+    """What the runs are, by column."""
+    return {name: _axis(rows[name]) for name in RUN}
 
 
 def plain(value: Any) -> Any:

@@ -84,9 +84,10 @@ def _lines(entries: Iterable[tuple[str, str]]) -> Iterator[Text]:
 
 def _about(summary: Summary, attributes: dict[str, Any], file: Path, of: int) -> Iterator[tuple[str, str]]:
     some = "" if summary.runs == of else f" of {of}"
+    ends = f"{summary.diverged} diverged, {summary.stalled} stalled" if summary.runs else "which are"
     yield "results", str(file)
-    yield "runs", f"{summary.runs}{some}, {summary.diverged} diverged, {summary.stalled} stalled"
-    for name, axis in summary.axes.items() if summary.runs else ():
+    yield "runs", f"{summary.runs}{some}, {ends}"
+    for name, axis in summary.axes.items():
         yield name, _axis(axis)
     data, git = attributes["data_sha256"][:SHORT], str(attributes["git_revision"])
     yield "data", f"{attributes['data_source']}; {attributes['data_preprocessing']}; hash {data}"

@@ -77,6 +77,12 @@ def test_every_sweep_is_listed_with_what_cannot_be_read_and_what_is_not_finished
 def test_a_folder_without_sweeps_is_told(tmp_path: Path) -> None:
     result = invoke("list", "--results", tmp_path / "absent")
     assert (result.exit_code, result.stdout) == (0, f"no sweeps in {tmp_path / 'absent'}\n")
+    (tmp_path / "file").write_text("mine")
+    result = invoke("list", "--results", tmp_path / "file")
+    assert (result.exit_code, result.stderr.split(",")[0]) == (
+        2,
+        f"Error: results: {tmp_path / 'file'} is a file",
+    )
 
 
 # --- diff ---------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ __all__ = ["Found", "Run", "Store", "StoreError"]
 VERDICT = "verified-"
 SET_ASIDE = "set-aside"
 WORK = ".work"
+NOT_THE_FILES_FAULT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+"""The process has too little, or a server of files does not answer."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,13 @@ class Store:
                 self._own = None
 
     @contextlib.contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
-        """Hold the name's results.
+    def exclusive(self, name: str, shard: str = "") -> Iterator[None]:
+        """Hold the name's results, or those of its shard "i/n".
 
         Raises:
             StoreError: another process is at them.
         """
-        with exclusive(self._work, name):
+        with exclusive(self._work, name, shard):
             yield
 
     # --- groups ---------------------------------------------------------------------------------------
@@ -199,6 +201,14 @@ class Store:
             parts.append(taken(stored.trained, rows))
             order.extend(positions)
         return taken(joined(parts), np.argsort(order).tolist())
+
+    def files(self, origin: Origin, architecture: Architecture) -> list[Path]:
+        """The files of an architecture's finished groups, by their names alone; none where that cannot be
+        read."""
+        with contextlib.suppress(OSError):
+            found = self._folder(origin, architecture).glob("*.h5")
+            return [file for file in found if not file.name.startswith(VERDICT)]
+        return []
 
     def _runs(self, origin: Origin, architecture: Architecture) -> Iterator[Run]:
         """The finished runs."""
@@ -292,7 +302,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # not the file's fault
+            if error.errno in NOT_THE_FILES_FAULT:
                 with explained("read", file):
                     raise
             self.set_aside(file, f"it cannot be read ({error.strerror})")
@@ -362,6 +372,13 @@ def _stored(file: Path) -> Stored:
         f"results: {file} has gone or was changed meanwhile, expected every group to stay; run the same "
         "command again."
     )
+
+
+def believed(file: Path) -> Stored | None:
+    """The group in this file; None where it cannot be believed, and nothing is set aside."""
+    with contextlib.suppress(StoreError):
+        return _stored(file)
+    return None
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def _about(summary: Summary, attributes: dict[str, Any], file: Path, of: int) ->
         yield name, _axis(axis)
     data, git = attributes["data_sha256"][:SHORT], str(attributes["git_revision"])
     yield "data", f"{attributes['data_source']}; {attributes['data_preprocessing']}; hash {data}"
-    yield "functions", str(attributes["spec"].get("functions") or "the sandbox's own")
+    yield "functions", _functions(attributes)
     yield "made", f"{moment(attributes['started'])} to {moment(attributes['ended'])} UTC"
     yield "", f"code {attributes['code_revision'][:SHORT]}, git {re.sub(HASH, _shortened, git)}"
     packages = attributes["packages"]
@@ -101,6 +101,13 @@ def _about(summary: Summary, attributes: dict[str, Any], file: Path, of: int) ->
             ", ".join([f"Python {attributes['python']}", *(f"{p} {each.get(p, '?')}" for p in PACKAGES)]),
         )
     yield "", f"{attributes['machine']}; {attributes['blas']}"
+
+
+def _functions(attributes: dict[str, Any]) -> str:
+    if "functions" not in attributes:
+        return "the sandbox's own"
+    revision = attributes["functions_revision"][:SHORT]
+    return f"{attributes['functions_written']} of {attributes['functions']}; hash {revision}"
 
 
 def _shortened(found: re.Match[str]) -> str:

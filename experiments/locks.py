@@ -1,6 +1,7 @@
 """What only one process at a time may have: a name's results, and its own folder for unfinished files."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ from filelock import FileLock, Timeout
 from experiments.files import GOES_ON, HOST, StoreError, explained, make_folder
 
 STARTING = ".starting.lock"  # no name of a sweep begins with a dot
+ENDINGS = ("lock", "holder", "live.json")
+"""Of what lies there of a name, or of a shard of it."""
 OLD = 7 * 86400.0  # seconds without a new file
 PATIENCE = 60.0  # seconds; starting takes a few milliseconds of them
 
@@ -141,9 +144,11 @@ def alone(folder: Path) -> Iterator[None]:
         _remove_dead(folder)
         for left in folder.iterdir():
             if left.is_dir() and not left.is_symlink():
+                here = left.name.rpartition("@")[0] == HOST
+                dead = "" if here else f" (or remove {left}, where the process that has made it is dead)"
                 raise StoreError(
-                    f"results: another process works in {folder.parent}, expected none; wait for it, or if "
-                    f"it is one of another machine, and dead, remove {left}; then run the command again."
+                    f"results: another process works in {folder.parent}, expected none; wait for it{dead}, "
+                    "then run the command again."
                 )
         yield
 
@@ -158,10 +163,10 @@ def begun(folder: Path) -> dict[str, str]:
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove the locks of a name, on which nobody works. Raises StoreError."""
+    """Remove the locks of a name, on which nobody works, and what else lies beside them. Raises StoreError."""
     with explained("remove the locks in", folder):
-        for stem in (name, f"{name}@*"):
-            for left in (*folder.glob(f"{stem}.lock"), *folder.glob(f"{stem}.holder")):
+        for stem, ending in itertools.product((name, f"{name}@*"), ENDINGS):
+            for left in folder.glob(f"{stem}.{ending}"):
                 left.unlink(missing_ok=True)
 
 

@@ -1,6 +1,7 @@
 """What only one process at a time may have: a name's results, and its own folder for unfinished files."""
 
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -163,10 +164,10 @@ def begun(folder: Path) -> dict[str, str]:
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove the locks of a name, on which nobody works, and what else lies beside them. Raises StoreError."""
+    """Remove the locks of a name, on which nobody works, and what lies beside them. Raises StoreError."""
     with explained("remove the locks in", folder):
-        for stem, ending in itertools.product((name, f"{name}@*"), ENDINGS):
-            for left in folder.glob(f"{stem}.{ending}"):
+        for part, ending in itertools.product(("", "@*"), ENDINGS):
+            for left in folder.glob(f"{glob.escape(name)}{part}.{ending}"):
                 left.unlink(missing_ok=True)
 
 

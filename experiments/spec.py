@@ -206,11 +206,12 @@ class Listing(BaseModel):
     def listed(self) -> Iterator[Point]:
         """The runs, in the order as written, the seed varies fastest."""
         columns = self._columns
+        axes = {column: self.values(column) for column in COLUMNS}
         made: dict[tuple[Any, ...], Architecture] = {}
         for row in zip(*columns.values(), strict=True) if columns else [()]:
-            fixed = dict(zip(columns, row, strict=True))
-            axes = [[fixed[c]] if c in fixed else self.values(c) for c in COLUMNS]
-            for activation, cost, depth, width, dtype, *of_run in itertools.product(*axes):
+            fixed = {column: (value,) for column, value in zip(columns, row, strict=True)}
+            for values in itertools.product(*({**axes, **fixed}.values())):
+                activation, cost, depth, width, dtype, *of_run = values
                 architecture = depth, width, activation, cost, dtype
                 if architecture not in made:
                     made[architecture] = Architecture(*architecture)

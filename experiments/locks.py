@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from experiments.files import GOES_ON, HOST, StoreError, explained, make_folder
@@ -126,3 +127,47 @@ def _without_locks(folder: Path) -> StoreError:
     return StoreError(
         f"results: the file system of {folder} has no locks, expected one that has; choose another --results."
     )
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While no other process works in `folder`, and none begins to.
+
+    Raises:
+        StoreError: one does.
+    """
+    make_folder(folder)
+    with explained("lock", folder), _starting(folder):
+        _remove_dead(folder)
+        for left in folder.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                raise StoreError(
+                    f"results: another process works in {folder.parent} (in {left}), expected none; wait for "
+                    "it, then run the command again."
+                )
+        yield
+
+
+def begun(folder: Path) -> dict[str, bool]:
+    """The names that were ever worked on in `folder`, and whether they seem to be now, by a process of this
+    machine."""
+    names: dict[str, bool] = {}
+    for lock in folder.glob("[!.]*.lock"):
+        name = lock.stem.partition("@")[0]  # what follows is a part of the name's work
+        names[name] = names.get(name, False) or _is_held(lock.with_suffix(".holder"))
+    return names
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove the locks of a name, on which nobody works. Raises StoreError."""
+    with explained("remove the locks in", folder):
+        for stem in (name, f"{name}@*"):
+            for left in (*folder.glob(f"{stem}.lock"), *folder.glob(f"{stem}.holder")):
+                left.unlink(missing_ok=True)
+
+
+def _is_held(holder: Path) -> bool:
+    try:
+        return bool(psutil.pid_exists(int(json.loads(holder.read_text())["pid"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

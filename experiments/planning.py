@@ -157,8 +157,8 @@ def _of_alike(points: Iterable[Point], part: Iterable[Point]) -> list[Point]:
 
 
 def _alike(points: Iterable[Point]) -> list[list[Point]]:
-    """By architecture."""
-    found: defaultdict[Architecture, list[Point]] = defaultdict(list)
+    """By architecture and number of steps."""
+    found: defaultdict[tuple[Architecture, int], list[Point]] = defaultdict(list)
     for point in points:
-        found[point.architecture].append(point)
+        found[point.architecture, point.steps].append(point)
     return list(found.values())

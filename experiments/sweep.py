@@ -15,6 +15,7 @@ from experiments.dataset import write_dataset
 from experiments.executors import Executor, Local, Workers, available_cores
 from experiments.group import Common
 from experiments.grouping import work
+from experiments.live import TRAINING, WRITING, LiveFile, Working
 from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
 from experiments.provenance import environment
@@ -93,16 +94,22 @@ def run_sweep(
         _workers(jobs, dask, shard) as workers,
         store.working() as folder,
         store.exclusive(spec.name, str(shard or "")),
+        LiveFile.of(spec.name, spec.canonical(), folder, str(shard or "").replace("/", "-of-")) as live,
     ):
         there = survey(spec, store, workers, keep_parameters, shard)
-        groups, common = there.groups(), Common({spec.dtype: prepared(there.data, spec.dtype)})
+        examples = {dtype: prepared(there.data, dtype) for dtype in spec.all_values("dtype")}
+        groups, common = there.groups(), Common(examples)
         with (
             workers.executor(groups, common, folder) as training,
             Checks(there.verdicts, there.data) as checks,
         ):
             made_by = environment()
-            _Sweep(there, groups, made_by, checks, progress).run(training)
-        return store.results / f"{spec.name}.h5" if shard else _written(spec, there, made_by, keep_parameters)
+            live.does(TRAINING, there.origin)
+            _Sweep(there, groups, made_by, checks, progress, live).run(training)
+        if shard:
+            return store.results / f"{spec.name}.h5"
+        live.does(WRITING, there.origin)
+        return _written(spec, there, made_by, keep_parameters)
 
 
 def combine(spec: Spec, results: Path, *, keep_parameters: bool = False, shards: int | None = None) -> Path:
@@ -224,9 +231,11 @@ class _Sweep:
     """
 
     def __init__(
-        self, there: Survey, groups: Groups, made_by: Mapping[str, str], checks: Checks, show: Show
-    ) -> None:
+        self, there: Survey, groups: Groups, made_by: Mapping[str, str], checks: Checks, show: Show,
+        live: LiveFile,
+    ) -> None:  # fmt: skip
         self.there, self.groups, self.made_by, self.checks, self.show = there, groups, made_by, checks, show
+        self.live = live
         self.runs, self.steps, self.work = (
             np.array([sum(map(of, points)) for points in groups.points])
             for of in (lambda point: 1, there.steps, there.work)
@@ -268,8 +277,17 @@ class _Sweep:
                 there.store.write(points, result.trained, there.origin, made_by, result.times)
                 self.held.remove(result)
                 self.stored[result.number] = True
-        self.show(self._status())
+        status = self._status()
+        self.show(status)
+        self.live(status, self._working)
         self.last = time.monotonic()
+
+    def _working(self) -> Iterator[Working]:
+        for worker, number in self.busy.items():
+            if not self.trained[number]:
+                points, steps = self.groups.points[number], int(self.all_steps[number])
+                done, diverged = self.counts[number].tolist()
+                yield Working(worker, points[0].architecture, len(points), steps, min(done, steps), diverged)
 
     def _status(self) -> Status:
         there, points = self.there, self.there.points

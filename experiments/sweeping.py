@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,9 @@ class How:
     jobs: int | None
     keep_parameters: bool
     quiet: bool
-    dask: str | None
-    shard: Shard | None
-    shards: int | None
+    dask: str | None = None
+    shard: Shard | None = None
+    shards: int | None = None
 
 
 def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..., None]:
@@ -74,6 +74,9 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
         cost: Annotated[list[str] | None, Option(help="That is minimised; repeatable.")] = None,
         steps: Annotated[int | None, Option(help="Full-batch gradient steps of each run.")] = None,
         dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
+        points: Annotated[
+            str | None, Option(metavar="FILE", help="CSV file with a line for each run, as export writes.")
+        ] = None,
         results: Results = Path("results"),
         jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
         dask: Annotated[
@@ -98,14 +101,15 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
             "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
             "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
+            "points": points,
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
         part = Shard.parsed(shard) if shard is not None else None
-        with _warnings_in_a_line():
+        with warnings_in_a_line():
             spec = make_spec(_fields(what, given), sentences.as_in_toml)
             if dry_run:
                 there = plan(spec, results, jobs=jobs, keep_parameters=keep_parameters, dask=dask, shard=part)
-                print(_in_words(there))
+                print(plan_in_words(there))
             else:
                 action(spec, How(results, jobs, keep_parameters, quiet, dask, part, shards))
 
@@ -121,8 +125,7 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if what is None:
         return options
     if what.endswith(".toml") or os.path.isfile(what) or (os.sep in what and os.path.lexists(what)):
-        fields = _known(read_fields(Path(what))) | options
-        return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
+        return fields_of_file(Path(what), options)
     if os.sep in what:
         raise SpecError(
             f"spec file: cannot read {sentences.shown(what)} (no such file); give the path of a TOML file, "
@@ -135,6 +138,25 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def _overridden(fields: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with these in their places, and in the tables of a union."""
+    union = fields.get("union")
+    if isinstance(union, list):
+        fields["union"] = [
+            {field: value for field, value in part.items() if field not in options}
+            if isinstance(part, dict)
+            else part
+            for part in union
+        ]
+    return {**fields, **options}
+
+
+def fields_of_file(path: Path, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The fields of a TOML file, and options, which take precedence; without a name, the file's own."""
+    fields = _overridden(_known(read_fields(path)), options or {})
+    return fields if "name" in fields else fields | {"name": _name_of(path)}
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +188,8 @@ def _name_of(file: Path) -> str:
 
 
 @contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
+def warnings_in_a_line() -> Iterator[None]:
+    """Warnings are said without the place in the code that they come from."""
     before = warnings.formatwarning
     warnings.formatwarning = lambda message, *where: f"Warning: {sentences.escaped(str(message))}\n"
     try:
@@ -175,7 +198,8 @@ def _warnings_in_a_line() -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _in_words(plan: Plan) -> str:
+def plan_in_words(plan: Plan) -> str:
+    """What a sweep would do, a line each."""
     estimate = plan.estimate
     outdated = f", {plan.outdated} trained by another revision of the code" if plan.outdated else ""
     return (
@@ -246,7 +270,7 @@ def figures(
     """
     from experiments.figures import draw_figures
 
-    name, results = _named(name, results)
+    name, results = named(name, results)
     for path in draw_figures(name, results, out or results / "figures"):
         print(f"figure   {path}")
 
@@ -265,10 +289,11 @@ def export(
     from experiments.dataset import load
     from experiments.export import to_csv
 
-    to_csv(load(*_named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
+    runs = load(*named(name, results), curves=curves)
+    to_csv(runs, sys.stdout if csv == "-" else Path(csv), curves=curves)
 
 
-def _named(name: str, results: Path) -> tuple[str, Path]:
+def named(name: str, results: Path) -> tuple[str, Path]:
     """The name and the folder; a path says both."""
     path = Path(name)
     return (path.stem, path.parent) if path.suffix == ".h5" else (name, results)

@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 
 from experiments.cli import app
 from experiments.resources import check_memory, estimate
-from experiments.spec import AXES, Spec, SpecError, make_spec
+from experiments.spec import AXES, KNOWN, Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
 
 FEW = pytest.mark.parametrize(
     "cases", [pytest.param(60, id="some"), pytest.param(700, marks=pytest.mark.slow, id="many")]
 )
-FIELDS = tuple(Spec.model_fields)
+FIELDS = KNOWN
 
 # --- what may be asked ------------------------------------------------------------------------
 

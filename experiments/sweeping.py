@@ -1,6 +1,7 @@
 """The verbs that name a sweep, but for `run`: sweep, figures, export."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from experiments.machine import in_words
 from experiments.outcome import in_words as outcome_in_words
 from experiments.outcome import outcome
 from experiments.progress import Status, shown
+from experiments.source import SETS, named_set
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
 from experiments.stopping import now_kept
@@ -51,7 +53,20 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
             str | None, Argument(help="TOML file of a spec (name, data, depths, widths, ...), or a NAME.")
         ] = None,
         name: Annotated[str | None, Option(help="Name of the results, default main.")] = None,
-        data: Annotated[str | None, Option(help="'digits' (the default) or an HDF5 file.")] = None,
+        data: Annotated[
+            str | None, Option(help=f"{', '.join(SETS)}, or a file: CSV, TSV, Parquet, NPZ, HDF5 (digits).")
+        ] = None,
+        target: Annotated[str | None, Option(help="Column of the labels, of a table.")] = None,
+        positive: Annotated[list[str] | None, Option(help="Label of class 1; repeatable.")] = None,
+        negative: Annotated[
+            list[str] | None, Option(help="Label of class 0, default all others; repeatable.")
+        ] = None,
+        standardise: Annotated[
+            bool | None, Option(help="Mean 0 and deviation 1 of each feature; default: all but images.")
+        ] = None,
+        data_parameter: Annotated[
+            list[str] | None, Option(metavar="NAME=NUMBER", help="Of a set that is drawn; repeatable.")
+        ] = None,
         train_fraction: Annotated[
             float | None, Option(help="Of the examples, for training; the others test (0.8).")
         ] = None,
@@ -78,7 +93,9 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         quiet: Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")] = False,
     ) -> None:
         options = {
-            "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
+            "name": name, "data": data, "target": target, "positive": positive, "negative": negative,
+            "standardise": standardise, "data_parameters": _parameters(data_parameter),
+            "train_fraction": train_fraction, "split_seed": split_seed,
             "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
         }  # fmt: skip
@@ -99,7 +116,7 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if what is None:
         return options
     if what.endswith(".toml") or os.path.isfile(what) or (os.sep in what and os.path.lexists(what)):
-        fields = _known(read_fields(Path(what))) | options
+        fields = _beside(Path(what), _known(read_fields(Path(what)))) | options
         return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
     if os.sep in what:
         raise SpecError(
@@ -113,6 +130,31 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def _beside(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """The same; a path of data is relative to the folder of the spec's file."""
+    data = fields.get("data")
+    if not isinstance(data, str) or named_set(data):
+        return fields
+    return fields | {"data": str(file.parent / data)}
+
+
+def _parameters(given: list[str] | None) -> dict[str, int | float] | None:
+    """Those of "NAME=NUMBER"."""
+    if given is None:
+        return None
+    found: dict[str, int | float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name in found or not (name and _is_number(number)):
+            why = "once" if name in found else "with a number"
+            raise SpecError(
+                f"--data-parameter: got {sentences.shown(text)}, expected NAME=NUMBER, as noise=0.2, each "
+                f"{why}; change it."
+            )
+        found[name] = int(number) if re.fullmatch(r"[+-]?\d{1,19}", number) else float(number)
+    return found
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:

@@ -263,7 +263,4 @@ VERBS = (
 )
 for verb in VERBS:
     app.command()(verb)
-
-for verb in (answering.show, answering.diff, answering.rm, looking.watch):
-    app.command()(verb)
 app.command("list")(answering.list_names)

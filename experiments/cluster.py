@@ -111,8 +111,8 @@ class Cluster:
 
     def gone(self) -> WorkerError:
         return WorkerError(
-            f"dask: the scheduler at {self.address} is gone, expected it to stay; start it and its workers "
-            f"again, or leave out --dask, then {GOES_ON}."
+            f"dask: the scheduler at {self.address} is gone, or the way to it, expected both to stay; start "
+            f"it and its workers again, or leave out --dask, then {GOES_ON}."
         )
 
 
@@ -193,8 +193,7 @@ class Remote:
         self.flying: dict[int, Any] = {}  # futures
 
     def __enter__(self) -> Self:
-        if self.groups:
-            self.cluster.client.subscribe_topic(TOPIC, self._hear)
+        self.cluster.client.subscribe_topic(TOPIC, self._hear)
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -203,6 +202,8 @@ class Remote:
                 future.cancel()
 
     def results(self, tell: Tell) -> Iterator[Result]:
+        if not self.groups:
+            return
         waiting = iter(range(len(self.groups)))
         seen = looked = time.monotonic()
         # It lies with the scheduler, and each worker asks for it once: it outlives all of them.

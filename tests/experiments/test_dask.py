@@ -136,7 +136,7 @@ def test_a_scheduler_that_is_gone_is_a_sentence_and_the_same_command_goes_on_wit
     assert time.monotonic() - began < 20
     assert process.returncode == 2
     (line,) = [line for line in said.splitlines() if not line.startswith("sweep ")]
-    assert f"the scheduler at {dask.address} is gone" in line
+    assert f"the scheduler at {dask.address} is gone, or the way to it" in line
     kept = files(results)
     assert finished(results)
     assert run(sweep(images, results, "--jobs", "1"))[0] == 0

@@ -188,6 +188,7 @@ def test_a_shard_that_is_done_trains_nothing_and_says_what_follows(images: str, 
     assert files(results) == before
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_from_shards(spec: Spec, whole: Path, results: Path) -> None:
     before = files(results)
     run_sweep(spec, results, jobs=1)

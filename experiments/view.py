@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
@@ -140,7 +139,7 @@ def _bar(part: float) -> RenderableType:
 def _standing(live: Live) -> str:
     """What the process says, in words."""
     late = f", last heard of {live.silent:.0f} s ago" if live.silent > LATE else ""
-    late = f", since {datetime.fromisoformat(live.started).astimezone():%a %H:%M}{late}"
+    late = f", since {live.started.astimezone():%a %H:%M}{late}"
     if live.status is None:
         return live.doing + late
     left = "" if live.left is None else f", {live.left:.0f} s left"

@@ -16,6 +16,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,6 +191,34 @@ def test_what_is_no_such_file_is_passed_over(content: bytes, tmp_path: Path) -> 
     assert watched(tmp_path).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ('"written":"', '"written":"x'), ('"part":0.25', '"part":Infinity'), ('"part":0.25', '"part":NaN'),
+        ('"steps":10,', '"steps":0,'), ('"runs":40', '"runs":null'), ('"born":0.0', '"born":"x"'),
+    ],
+)  # fmt: skip
+def test_what_no_sweep_can_have_written_is_passed_over(what: str, instead: str, tmp_path: Path) -> None:
+    left(tmp_path)
+    (file,) = (tmp_path / ".work").glob("*.json")
+    text = file.read_text()
+    assert what in text
+    file.write_text(text.replace(what, instead))
+    assert watched(tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize("spec", ["", "{", "[]", "null", '{"depths": "x"}', '{"field": 1}'])
+def test_a_spec_of_another_version_leaves_progress_to_be_seen(spec: str, tmp_path: Path) -> None:
+    left(tmp_path, spec=spec, host="elsewhere")
+    assert "10/40 runs" in watched(tmp_path, "--once").stdout
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 2**31, 2**70])
+def test_a_process_that_cannot_be_is_not_under_way(pid: int, tmp_path: Path) -> None:
+    left(tmp_path, pid=pid)
+    assert not any(live.alive for live in sweeps_of("main", tmp_path))
+
+
 # --- who lives --------------------------------------------------------------------------------
 
 
@@ -216,7 +245,7 @@ def test_a_process_on_another_machine_is_believed_dead_when_it_is_silent(tmp_pat
     left(tmp_path, host="elsewhere")
     (found,) = sweeps_of("main", tmp_path)
     assert found.alive
-    silent = replace(found, written="2026-01-01T00:00:00+00:00")
+    silent = replace(found, written=datetime(2026, 1, 1, tzinfo=UTC))
     assert silent.silent > SILENT
     assert not silent.alive
 

@@ -459,9 +459,21 @@ def test_a_finished_sweep_is_shown_once(images: str, tmp_path: Path) -> None:
     assert looks.look(np.inf).state == "stopped"
 
 
-def test_it_waits_for_a_sweep_and_follows_it_to_the_end(images: str, tmp_path: Path) -> None:
+def test_it_waits_for_a_sweep_and_follows_it_to_the_end(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, look = threading.Event(), Watch.look
+
+    def look_and_say(watch: Watch, seconds: float) -> View:
+        view = look(watch, seconds)
+        if any(live.doing == TRAINING for live in view.sweeps):
+            seen.set()
+        return view
+
+    monkeypatch.setattr(Watch, "look", look_and_say)
     spec = make_spec({**FEW, "steps": 300, "data": images})
-    sweep = threading.Timer(0.2, run_sweep, (spec, tmp_path), {"jobs": 1})
+    arguments = {"jobs": 1, "progress": lambda status: seen.wait(30)}
+    sweep = threading.Timer(0.2, run_sweep, (spec, tmp_path), arguments)
     sweep.start()
     result = watched(tmp_path, "--wait", "--every", "0.05")
     sweep.join()

@@ -156,7 +156,7 @@ class LiveFile:
             self.unfinished.write_bytes(_LIVE.dump_json(self.live))
             self.unfinished.replace(self.file)
         now = self.clock()
-        self.next = now + max(WRITE_EVERY, (now - began) / OF_THE_TIME)
+        self.next = now + min(max(WRITE_EVERY, (now - began) / OF_THE_TIME), SILENT / 3)
 
 
 def sweeps_of(name: str, results: Path) -> list[Live]:

@@ -73,6 +73,11 @@ MEANING: dict[str, tuple[str, str]] = {
         "largest error of a gradient, local or end to end, in units of its rounding noise sigma; NaN where "
         "there is no such layer or no network was left to check",
     ),
+    "caught": (
+        "1",
+        "smallest error of a gradient, relative to the whole of it, that the check would have caught, where "
+        "it was coarsest; NaN where that is not known",
+    ),
 }
 ARCHITECTURE = ("depth", "width", "activation", "cost", "dtype")
 RUN = ("depth", "width", "learning_rate", "seed", "scheme", "activation", "cost", "dtype", "steps")
@@ -81,6 +86,7 @@ COORDINATES = {"run": ("key", *RUN), "verdict": (*ARCHITECTURE, *VERDICT)}
 """By the first axis of a variable."""
 PER_RUN = ("train_accuracy", "test_accuracy", "diverged_at", "stalled_at", "seconds")
 PER_LAYER = ("gradient_norm_start", "gradient_norm_end")
+OF_VERDICT = ("sigma_error", "caught")
 
 CHUNK = 2**20  # bytes of a curve's chunk, about
 BLOCK = 2**27  # bytes of curves in memory besides the file's own
@@ -114,28 +120,34 @@ def write_dataset(
     return path
 
 
-def load(name: str, results: Path, group: str = "") -> xarray.Dataset:
+def load(name: str, results: Path, group: str = "", *, curves: bool = True) -> xarray.Dataset:
     """The results under a name, in memory.
 
     Args:
         results: the folder.
         group: "" for the table of runs and their curves; "layers" (with the runs' coordinates);
             "verification"; "parameters/depth4-width32-...".
+        curves: whether those are with it, which are most of it.
 
     Raises:
         StoreError: there is no such file or group, or it is damaged, of an earlier version or foreign.
     """
-    return load_together(name, results, (group,))[0]
+    return load_together(name, results, (group,), curves=curves)[0]
 
 
-def load_together(name: str, results: Path, groups: Sequence[str]) -> list[xarray.Dataset]:
+def load_together(
+    name: str, results: Path, groups: Sequence[str], *, curves: bool = True
+) -> list[xarray.Dataset]:
     """Several groups, as of `load`, of one moment: another process may replace the file at any."""
     path = results / f"{name}.h5"
     with opened(path) as file:
         wanted = {*groups, ""} if "layers" in groups else set(groups)
-        loaded = {group: _loaded(file, group, path) for group in wanted}
+        left_out = [] if curves else ["cost_curve", "step"]
+        loaded = {group: _loaded(file, group, path, left_out) for group in wanted}
     if "layers" in loaded:
-        loaded["layers"] = loaded["layers"].assign_coords(loaded[""].drop_dims("step").coords)
+        loaded["layers"] = loaded["layers"].assign_coords(
+            loaded[""].drop_dims("step", errors="ignore").coords
+        )
     return [loaded[group] for group in groups]
 
 
@@ -145,13 +157,13 @@ def has_parameters(name: str, results: Path) -> bool:
         return "parameters" in file
 
 
-def _loaded(file: BinaryIO, group: str, path: Path) -> xarray.Dataset:
+def _loaded(file: BinaryIO, group: str, path: Path, left_out: Sequence[str]) -> xarray.Dataset:
     import xarray
 
     file.seek(0)
     try:
         with xarray.open_dataset(file, engine="h5netcdf", group=group or None) as dataset:
-            return dataset.load()
+            return dataset.drop_vars(left_out, errors="ignore").load()
     except (OSError, KeyError) as error:
         raise StoreError(
             f"results: {path} has no group {group!r} ({error}); expected '', 'layers', 'verification', "
@@ -298,9 +310,6 @@ def _joined(history: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def _write_verdicts(group: Any, verdicts: Sequence[Verification]) -> None:
     depth = max(verdict.architecture.depth for verdict in verdicts)
     group.dimensions = {"verdict": len(verdicts), "layer": depth, "output": len(OUTPUTS)}
-    errors = np.full((len(verdicts), depth, len(OUTPUTS)), np.nan)
-    for error, verdict in zip(errors, verdicts, strict=True):
-        error[: verdict.architecture.depth] = verdict.sigma_error
     _write(group, "verdict", ("verdict",), np.arange(len(verdicts)))
     _write(group, "layer", ("layer",), 1 + np.arange(depth))
     _write(group, "output", ("output",), OUTPUTS)
@@ -309,7 +318,11 @@ def _write_verdicts(group: Any, verdicts: Sequence[Verification]) -> None:
     for name in VERDICT:
         values = [getattr(verdict, name) for verdict in verdicts]
         _write(group, name, ("verdict",), [", ".join(v) if isinstance(v, tuple) else v for v in values])
-    _write(group, "sigma_error", ("verdict", "layer", "output"), errors)
+    for name in OF_VERDICT:
+        errors = np.full((len(verdicts), depth, len(OUTPUTS)), np.nan)
+        for error, verdict in zip(errors, verdicts, strict=True):
+            error[: verdict.architecture.depth] = getattr(verdict, name)
+        _write(group, name, ("verdict", "layer", "output"), errors)
 
 
 def _write_parameters(group: Any, store: Store, runs: Sequence[Run]) -> None:

@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
+from experiments.own import Own
 from sandbox.typing import Array
 
 PACKAGES = (
@@ -43,6 +44,7 @@ TRAINING = {
 
 CHECKING = ("sandbox.network", "sandbox.noise", "sandbox.verifier")
 """The packages that check gradients."""
+ALL = ("experiments", "sandbox", "sandbox.reading", *CHECKING)
 ASKING = ("verdicts.py", "verification.py")
 """The sources of this one that say what is checked, and what is made of it."""
 
@@ -53,16 +55,32 @@ def code_revision() -> str:
     return _hash_of_files(_folder(package) / name for package, names in TRAINING.items() for name in names)
 
 
+def revision_of(own: Own | None) -> str:
+    """The same where the user's functions train: of their source, and of what reads and calls them, too."""
+    if own is None:
+        return code_revision()
+    files = [_folder("sandbox.network") / "complete.py", _folder("experiments") / "own_step.py"]
+    ours = _hash_of_files((*files, *_sources(["sandbox.reading"])))
+    return hashlib.sha256(f"{code_revision()} {ours} {own.revision}".encode()).hexdigest()
+
+
 @functools.cache
 def checker_revision() -> str:
     """A hash of the sources that check: a verdict is one of this checker."""
-    checking = (
-        file
-        for package in CHECKING
-        for file in sorted(_folder(package).iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".py")
-    )
-    return _hash_of_files((*checking, *(_folder("experiments") / name for name in ASKING)))
+    return _hash_of_files((*_sources(CHECKING), *(_folder("experiments") / name for name in ASKING)))
+
+
+@functools.cache
+def package_revision() -> str:
+    """A hash of all that processes of one sweep must have alike to understand each other."""
+    return _hash_of_files(_sources(ALL))
+
+
+def _sources(packages: Iterable[str]) -> Iterator[Traversable]:
+    for package in packages:
+        for file in sorted(_folder(package).iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".py"):
+                yield file
 
 
 def _folder(package: str) -> Traversable:
@@ -93,6 +111,16 @@ def environment() -> dict[str, str]:
         "blas": ", ".join(sorted(blas)) or "unknown",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def described(own: Own | None) -> dict[str, str]:
+    """The user's functions, as text attributes; none where there are none."""
+    if own is None:
+        return {}
+    return {
+        "functions": own.path, "functions_revision": own.revision, "functions_written": ", ".join(own.names),
+        "functions_source": own.source,
+    }  # fmt: skip
 
 
 def sha256(*arrays: Array) -> str:

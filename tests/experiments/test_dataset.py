@@ -22,6 +22,7 @@ import xarray
 import experiments.dataset
 from experiments.dataset import MEANING, load, write_dataset
 from experiments.export import COLUMNS, to_csv
+from experiments.files import HOST
 from experiments.points import Architecture, Point, key
 from experiments.store import Store, StoreError
 from tests.experiments.made import ENVIRONMENT, ORIGIN, SMALL, contents, points, put, trained, verdict
@@ -451,11 +452,13 @@ def test_what_a_killed_process_left_beside_a_file_is_removed_when_it_is_written(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
     )
     table = store.results / "table.csv"
-    left = store.results / f".table.csv.{dead.stdout.strip()}.abc.tmp"
-    living = store.results / f".table.csv.{os.getpid()}.abc.tmp"
+    left = store.results / f".table.csv.{HOST}.{dead.stdout.strip()}.abc.tmp"
+    living = store.results / f".table.csv.{HOST}.{os.getpid()}.abc.tmp"
     combine(store)
-    for file in (left, living):
+    elsewhere = store.results / f".table.csv.another.{dead.stdout.strip()}.abc.tmp"
+    for file in (left, living, elsewhere):
         file.write_text("half")
     to_csv(load("main", store.results), table)
     assert living.exists()
+    assert elsewhere.exists(), "a process of another machine, which may live"
     assert not left.exists()

@@ -26,11 +26,11 @@ class Line:
     """Runs that differ in learning rate and seed alone, by these: the final cost, infinite where diverged."""
 
     of: Point
-    costs: dict[tuple[float, int], float]
+    costs: dict[float, dict[int, float]]
 
     @property
     def rates(self) -> list[float]:
-        return sorted({rate for rate, _ in self.costs})
+        return sorted(self.costs)
 
     @property
     def finest(self) -> float:
@@ -41,12 +41,13 @@ class Line:
         return high < low * (1 + self.finest)
 
     def at(self, rate: float) -> list[float]:
-        return [cost for (each, _), cost in self.costs.items() if each == rate]
+        """The costs at this rate, of all seeds."""
+        return [*self.costs[rate].values()]
 
     def between(self, low: float, high: float) -> list[Point]:
         """A run halfway for each seed at one of the two."""
         rate = rounded(math.sqrt(low) * math.sqrt(high), DIGITS[self.of.architecture.dtype])
-        seeds = sorted({seed for each, seed in self.costs if each in (low, high)})
+        seeds = sorted({*self.costs[low], *self.costs[high]})
         a = self.of
         return [Point(a.architecture, a.scheme, rate, seed, a.steps) for seed in seeds]
 
@@ -70,13 +71,13 @@ def lines(runs: "xarray.Dataset") -> dict[Point, Line]:
     """The lines of a name's runs, in their order, each by a point with neither rate nor seed."""
     columns = [runs[column].values.tolist() for column in COLUMNS]
     costs = np.where(runs["diverged_at"] >= 0, np.inf, runs["final_cost"]).tolist()
-    found: defaultdict[Point, dict[tuple[float, int], float]] = defaultdict(dict)
+    found: defaultdict[Point, defaultdict[float, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for activation, cost, depth, width, dtype, scheme, rate, seed, steps, final in zip(
         *columns, costs, strict=True
     ):
         architecture = Architecture(depth, width, activation, cost, dtype)
-        found[Point(architecture, scheme, 0.0, 0, steps)][rate, seed] = final
-    return {of: Line(of, of_line) for of, of_line in found.items()}
+        found[Point(architecture, scheme, 0.0, 0, steps)][rate][seed] = final
+    return {of: Line(of, dict(of_line)) for of, of_line in found.items()}
 
 
 def boundary(line: Line) -> Found:

@@ -105,7 +105,7 @@ def test_options_take_the_place_of_fields_in_a_union_too(images: str, tmp_path: 
 def line(costs: dict[float, list[float]], dtype: str = "float64") -> Line:
     """Of a cost for each rate and seed; infinite where diverged."""
     of = replace(OF, architecture=replace(OF.architecture, dtype=dtype))
-    return Line(of, {(rate, seed): cost for rate, all in costs.items() for seed, cost in enumerate(all)})
+    return Line(of, {rate: dict(enumerate(of_seeds)) for rate, of_seeds in costs.items()})
 
 
 INF = float("inf")
@@ -228,5 +228,5 @@ def test_results_that_their_spec_would_not_give_today_are_not_refined(results: P
     shutil.rmtree(results / "runs")
     done = invoke("refine", "main", "--results", results)
     assert done.exit_code == 2
-    assert "6 of 6 runs of 'main' are of other data or another revision" in done.stderr
+    assert "6 of 6 runs of 'main' are of other data, functions or revision" in done.stderr
     assert "run its sweep again first" in done.stderr

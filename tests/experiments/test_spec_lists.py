@@ -208,6 +208,13 @@ def test_columns_that_are_no_runs_are_refused(points: Any, words: str) -> None:
     assert words in refusal({"points": points})
 
 
+def test_rates_are_held_against_the_dtype_of_their_own_runs() -> None:
+    dtypes = {"depth": [1, 2], "dtype": ["float64", "float32"]}
+    others = {"seeds": [0], "schemes": ["he"]}
+    assert "1e-60, which is 0.0" in refusal({**others, "points": dtypes, "learning_rates": [1e-60, 0.1]})
+    assert make_spec({**others, "points": {**dtypes, "learning_rate": [1e-60, 0.1]}}).count == 2
+
+
 def test_a_file_has_a_line_a_run_and_other_columns_of_an_export_are_passed_over(tmp_path: Path) -> None:
     file = tmp_path / "points.csv"
     file.write_bytes(

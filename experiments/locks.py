@@ -143,7 +143,7 @@ def alone(folder: Path) -> Iterator[None]:
             if left.is_dir() and not left.is_symlink():
                 raise StoreError(
                     f"results: another process works in {folder.parent} (in {left}), expected none; wait for "
-                    "it, then run the command again."
+                    "it, or delete that folder if its machine is gone, then run the command again."
                 )
         yield
 
@@ -168,6 +168,7 @@ def forget(folder: Path, name: str) -> None:
 
 def _is_held(holder: Path) -> bool:
     try:
-        return bool(psutil.pid_exists(int(json.loads(holder.read_text())["pid"])))
+        found = json.loads(holder.read_text())
+        return found["host"] == HOST and bool(psutil.pid_exists(int(found["pid"])))
     except (OSError, ValueError, KeyError, TypeError):
         return False

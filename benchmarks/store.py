@@ -20,13 +20,14 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from experiments.dataset import load, write_dataset
+from experiments.dataset import load, load_together, write_dataset
 from experiments.export import to_csv
 from experiments.group import Trained
 from experiments.points import Architecture, Origin, Point
 from experiments.provenance import environment
 from experiments.spec import Spec, make_spec
 from experiments.store import Store
+from experiments.summary import Summary, frame, summary
 from experiments.verification import Verification
 from sandbox.typing import Scheme
 
@@ -94,7 +95,9 @@ def filled(store: Store, points: list[Point]) -> None:
 
 def verdicts(points: list[Point]) -> list[Verification]:
     return [
-        Verification(a, moment, SCHEMES, np.ones((a.depth, 3)), "checker", TIMES[1], 4, np.full((a.depth, 3), 1e-14))
+        Verification(
+            a, moment, SCHEMES, np.ones((a.depth, 3)), "checker", TIMES[1], 4, np.full((a.depth, 3), 1e-14)
+        )
         for a in dict.fromkeys(point.architecture for point in points)
         for moment in ("start", "end")
     ]  # fmt: skip
@@ -110,6 +113,12 @@ def copied(folder: Path, size: int) -> None:
         file.seek(0)
         while file.read(2**24):
             pass
+
+
+def shown(name: str, folder: Path) -> Summary:
+    """What `show` says."""
+    runs, layers, verified = load_together(name, folder, ("", "layers", "verification"), curves=False)
+    return summary(frame(runs), layers, verified)
 
 
 def measured(work: Callable[[], object]) -> dict[str, float]:
@@ -160,6 +169,7 @@ def times(spec: Spec, folder: Path) -> dict[str, Any]:
     combined = (folder / f"{spec.name}.h5").stat().st_size
     found["the floor: write and read as many bytes"] = measured(lambda: copied(folder, combined))
     found["open"] = measured(lambda: load(spec.name, folder))
+    found["show"] = measured(lambda: shown(spec.name, folder))
     found["export"] = measured(lambda: to_csv(load(spec.name, folder), folder / "large.csv"))
     return {
         "runs": len(points), "files": len(files), "bytes": sum(file.stat().st_size for file in files),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option, confirm
 
 from experiments.exits import exit_codes
-from experiments.files import explained
+from experiments.files import StoreError, explained
 from experiments.points import Architecture, Origin
 from experiments.spec import SpecError
 from experiments.sweeping import Name, Results, named
@@ -50,7 +50,7 @@ def show(
     from experiments.dataset import ARCHITECTURE, load_together
     from experiments.inventory import disk
     from experiments.selection import chosen, in_order
-    from experiments.summary import attributes, frame, summary
+    from experiments.summary import attributes, axes, frame, summary
     from experiments.telling import told
 
     name, results = named(name, results)
@@ -63,6 +63,8 @@ def show(
     kinds = every[list(ARCHITECTURE)].drop_duplicates().values.tolist()
     space = disk(file, origin, [Architecture(*values) for values in kinds])
     listed = everything or where is not None or sort is not None
+    if rows.empty:  # say what there is
+        found = dataclasses.replace(found, axes=axes(every))
     if as_json:
         answer = {"file": str(file), "of": len(every), **dataclasses.asdict(found), "about": about}
         answer |= {"disk": dataclasses.asdict(space)}
@@ -107,6 +109,8 @@ def list_names(
     from experiments.inventory import entries, unnamed
     from experiments.listing import listed, listed_plainly
 
+    if results.is_file():
+        raise StoreError(f"results: {results} is a file, expected a folder; choose another --results.")
     with explained("read", results, goes_on=False):
         found = entries(results)
         named_runs = frozenset[str]().union(*(entry.outcome.keys for entry in found))

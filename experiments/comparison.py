@@ -11,6 +11,8 @@ from experiments.differences import Agreement, Differences
 from experiments.sentences import escaped, shown
 from experiments.tables import runs_of, table_of, value_of
 
+WIDEST = 60  # characters of a value
+
 
 def compared(found: Differences, a: str, b: str) -> Iterator[RenderableType]:
     """In what two sweeps differ."""
@@ -21,7 +23,7 @@ def compared(found: Differences, a: str, b: str) -> Iterator[RenderableType]:
         if pairs:
             table = table_of([title, a, b])
             for name, values in pairs.items():
-                table.add_row(name, *(escaped(shown(value)) for value in values))
+                table.add_row(name, *map(_cell, values))
             yield table
             yield ""
     yield Text(f"runs     {found.only_a} of {a} alone, {found.only_b} of {b} alone")
@@ -41,6 +43,11 @@ def _agreement(which: str, of: Agreement) -> Iterator[RenderableType]:
             f"         {gap.value} of {gap.runs}, {apart}: {_number(gap.a)} and {_number(gap.b)} "
             f"({place}{step})"
         )
+
+
+def _cell(value: object) -> str:
+    text = escaped(shown(value))
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
 
 
 def _number(value: float | None) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import xarray
 
 MADE_WITH = (
-    "data_sha256", "data_source", "data_preprocessing", "code_revision", "git_revision", "python", "packages",
-    "blas", "machine",
+    "data_sha256", "data_source", "data_preprocessing", "code_revision", "functions_revision", "git_revision",
+    "python", "packages", "blas", "machine",
 )  # fmt: skip
 COMPARED = ("cost_curve", "final_cost", "train_accuracy", "test_accuracy", "diverged_at", "stalled_at")
 BLOCK = 2**24  # numbers compared at a time

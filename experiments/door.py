@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from experiments import dataset, sweep
-from experiments.progress import Show, Status, shown
-from experiments.sentences import as_in_toml
-from experiments.sentences import shown as in_words
+from experiments.progress import Show, Status, default_progress
+from experiments.sentences import as_in_toml, shown
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.sweeping import fields_of_file, named
 
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
 def run_sweep(
     spec: Spec | Mapping[str, Any] | str | Path, *, results: str | Path = "results", jobs: int | None = None,
     keep_parameters: bool = False, progress: bool | Callable[[Status], None] | None = True,
+    dask: str | None = None,
 ) -> xarray.Dataset:  # fmt: skip
     """Train the runs of a spec that are not stored yet, with gradients checked before and after; return all
     its runs, as `load` does.
@@ -35,16 +33,18 @@ def run_sweep(
         keep_parameters: whether the final parameters of all runs are stored, so that these can be longer.
         progress: True: a bar in a terminal or a notebook, elsewhere a line now and then, to stderr. False or
             None: nothing. A function: called with each new `experiments.progress.Status`.
+        dask: the address of a Dask scheduler, whose workers train; instead of `jobs`.
 
     Raises:
         SpecError: the spec makes no sense or is too large. DataError: the data cannot be used.
         StoreError: the results cannot be read or written, or another process is at them.
         GradientError: a gradient is wrong; nothing trained on it is stored.
-        WorkerError: processes that train were lost. MemoryError: there is too little.
+        WorkerError: processes that train were lost, or those of the cluster are not to be had.
+        MemoryError: there is too little.
     """
     what, folder = _spec(spec), _folder(results)
     with _shown(progress) as show:
-        sweep.run_sweep(what, folder, jobs=jobs, keep_parameters=keep_parameters, progress=show)
+        sweep.run_sweep(what, folder, jobs=jobs, keep_parameters=keep_parameters, progress=show, dask=dask)
     return dataset.load(what.name, folder)
 
 
@@ -73,14 +73,14 @@ def _spec(spec: object) -> Spec:
     if isinstance(spec, str | Path):
         return make_spec(fields_of_file(Path(spec)), as_in_toml)
     raise SpecError(
-        f"spec: got {in_words(spec)}, expected a Spec, a mapping of its fields, or the path of a TOML file; "
+        f"spec: got {shown(spec)}, expected a Spec, a mapping of its fields, or the path of a TOML file; "
         "change spec."
     )
 
 
 def _folder(results: object) -> Path:
     if not isinstance(results, str | Path):
-        raise SpecError(f"results: got {in_words(results)}, expected the path of a folder; change results.")
+        raise SpecError(f"results: got {shown(results)}, expected the path of a folder; change results.")
     return Path(results)
 
 
@@ -88,11 +88,13 @@ def _folder(results: object) -> Path:
 def _shown(progress: object) -> Iterator[Show]:
     if callable(progress):
         yield progress
-    elif progress is None or isinstance(progress, bool):
-        with shown(Console(stderr=True), quiet=not progress) as show:
+    elif progress is True:
+        with default_progress() as show:
             yield show
+    elif progress is False or progress is None:
+        yield lambda status: None
     else:
         raise SpecError(
-            f"progress: got {in_words(progress)}, expected True, False or a function of a Status; change "
+            f"progress: got {shown(progress)}, expected True, False or a function of a Status; change "
             "progress."
         )

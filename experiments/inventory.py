@@ -43,8 +43,8 @@ class Entry:
     Attributes:
         size: bytes of its file; 0 where there is none yet.
         problem: why its file cannot be read; "" where it can.
-        state: "finished", "being swept" or "begun", that is neither finished nor, so far as this machine
-            knows, being swept.
+        state: "finished", "being swept" or "begun", that is neither.
+        by: whom it is being swept, so far as is known; "" by nobody.
         outcome: of its runs, where its file can be read.
     """
 
@@ -52,6 +52,7 @@ class Entry:
     size: int
     problem: str
     state: str
+    by: str
     outcome: Outcome
 
     @property
@@ -63,18 +64,18 @@ def entries(results: Path) -> list[Entry]:
     """All names, with those that have no file yet. Raises OSError."""
     names = begun(results / WORK)
     files = {file.stem: file for file in results.glob("*.h5")}
-    return [_entry(name, files.get(name), names.get(name, False)) for name in sorted({*names, *files})]
+    return [_entry(name, files.get(name), names.get(name, "")) for name in sorted({*names, *files})]
 
 
-def _entry(name: str, file: Path | None, busy: bool) -> Entry:
-    state = "being swept" if busy else "finished" if file else "begun"
+def _entry(name: str, file: Path | None, by: str) -> Entry:
+    state = "being swept" if by else "finished" if file else "begun"
     if file is None:
-        return Entry(name, 0, "", state, Outcome())
+        return Entry(name, 0, "", state, by, Outcome())
     size = file.lstat().st_size
     try:
-        return Entry(name, size, "", state, believed(file))
+        return Entry(name, size, "", state, by, believed(file))
     except StoreError as error:
-        return Entry(name, size, str(error), state, Outcome())
+        return Entry(name, size, str(error), state, by, Outcome())
 
 
 @dataclass(frozen=True)

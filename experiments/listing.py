@@ -39,7 +39,7 @@ def listed(results: Path, entries: Sequence[Entry], left: Unnamed) -> Iterator[R
 
 def _listed(entry: Entry) -> list[str]:
     of, size = entry.outcome, in_words(entry.size) if entry.size else ""
-    state = {"finished": "", "begun": "begun, not finished"}.get(entry.state, entry.state)
+    state = {"finished": "", "begun": "begun, not finished"}.get(entry.state, f"being swept {entry.by}")
     if not of.keys:
         return [entry.name, "", "", "", "", "", "", size, "not read" if entry.problem else state]
     depths = (
@@ -55,7 +55,7 @@ def listed_plainly(entries: Sequence[Entry], left: Unnamed) -> dict[str, Any]:
     return {
         "sweeps": [
             {
-                "name": entry.name, "state": entry.state, "size": entry.size,
+                "name": entry.name, "state": entry.state, "by": entry.by or None, "size": entry.size,
                 "problem": entry.problem or None,
                 "runs": len(entry.outcome.keys), "diverged": entry.outcome.diverged,
                 "stalled": entry.outcome.stalled, "depths": entry.outcome.depths, "data": entry.data,

@@ -10,7 +10,6 @@ removed at the end; one that stays is of a process that was killed.
 
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from typing import Self
 import psutil
 from pydantic import TypeAdapter, ValidationError
 
-from experiments.files import read_regular
+from experiments.files import HOST, read_regular
 from experiments.points import Architecture, Origin
 from experiments.progress import Pace, Status
 
@@ -84,7 +83,7 @@ class Live:
     @property
     def alive(self) -> bool:
         """Whether the process that wrote it lives, as far as can be known from here."""
-        if self.host != socket.gethostname():
+        if self.host != HOST:
             return self.silent < SILENT
         try:
             process = psutil.Process(self.pid)
@@ -117,9 +116,7 @@ class LiveFile:
     def of(cls, name: str, spec: str, folder: Path, label: str = "") -> Self:
         """Of this process. `folder`: its own for unfinished files, in the one where live files lie."""
         now, pid = _now(), os.getpid()
-        live = Live(
-            name, label, spec, pid, socket.gethostname(), psutil.Process(pid).create_time(), now, now, LOOKING
-        )
+        live = Live(name, label, spec, pid, HOST, psutil.Process(pid).create_time(), now, now, LOOKING)
         file = folder.parent / f"{name}{f'@{label}' if label else ''}{ENDING}"
         return cls(file, folder / file.name, live)
 

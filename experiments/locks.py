@@ -1,6 +1,8 @@
 """What only one process at a time may have: a name's results, and its own folder for unfinished files."""
 
 import contextlib
+import glob
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +18,8 @@ from filelock import FileLock, Timeout
 from experiments.files import GOES_ON, HOST, StoreError, explained, make_folder
 
 STARTING = ".starting.lock"  # no name of a sweep begins with a dot
+ENDINGS = ("lock", "holder", "live.json")
+"""Of what lies there of a name, or of a shard of it."""
 OLD = 7 * 86400.0  # seconds without a new file
 PATIENCE = 60.0  # seconds; starting takes a few milliseconds of them
 
@@ -141,34 +145,36 @@ def alone(folder: Path) -> Iterator[None]:
         _remove_dead(folder)
         for left in folder.iterdir():
             if left.is_dir() and not left.is_symlink():
+                here = left.name.rpartition("@")[0] == HOST
+                dead = "" if here else f" (or remove {left}, where the process that has made it is dead)"
                 raise StoreError(
-                    f"results: another process works in {folder.parent} (in {left}), expected none; wait for "
-                    "it, or delete that folder if its machine is gone, then run the command again."
+                    f"results: another process works in {folder.parent}, expected none; wait for it{dead}, "
+                    "then run the command again."
                 )
         yield
 
 
-def begun(folder: Path) -> dict[str, bool]:
-    """The names that were ever worked on in `folder`, and whether they seem to be now, by a process of this
-    machine."""
-    names: dict[str, bool] = {}
+def begun(folder: Path) -> dict[str, str]:
+    """The names that were ever worked on in `folder`, and by whom they seem to be now: "" for nobody."""
+    names: dict[str, str] = {}
     for lock in folder.glob("[!.]*.lock"):
-        name = lock.stem.partition("@")[0]  # what follows is a part of the name's work
-        names[name] = names.get(name, False) or _is_held(lock.with_suffix(".holder"))
+        name, holder = lock.stem.partition("@")[0], lock.with_suffix(".holder")  # of it, or of a shard of it
+        names[name] = names.get(name, "") or (_held_by(holder) if _is_held(holder) else "")
     return names
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove the locks of a name, on which nobody works. Raises StoreError."""
+    """Remove the locks of a name, on which nobody works, and what lies beside them. Raises StoreError."""
     with explained("remove the locks in", folder):
-        for stem in (name, f"{name}@*"):
-            for left in (*folder.glob(f"{stem}.lock"), *folder.glob(f"{stem}.holder")):
+        for part, ending in itertools.product(("", "@*"), ENDINGS):
+            for left in folder.glob(f"{glob.escape(name)}{part}.{ending}"):
                 left.unlink(missing_ok=True)
 
 
 def _is_held(holder: Path) -> bool:
+    """So far as is known: whether a process of another machine lives is not."""
     try:
         found = json.loads(holder.read_text())
-        return found["host"] == HOST and bool(psutil.pid_exists(int(found["pid"])))
+        return bool(found["host"] != HOST or psutil.pid_exists(int(found["pid"])))
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -36,9 +36,9 @@ class Watch:
         self._standing: Standing | None = None
 
     @property
-    def under_way(self) -> list[Live]:
-        """What the processes at it say."""
-        return [live for live in sweeps_of(self.name, self.results) if live.alive]
+    def under_way(self) -> bool:
+        """Whether a process is at it."""
+        return any(live.alive for live in sweeps_of(self.name, self.results))
 
     @property
     def written(self) -> tuple[int, int] | None:
@@ -54,13 +54,15 @@ class Watch:
         Raises:
             StoreError: no process is, or was, at it, and there are no results of it.
         """
-        if alive := self.under_way:
-            self._follow(alive)
-            all_read = self._standing is None or self._standing.read(seconds)
-            return View(self.name, "under way", alive, self._rows(), all_read)
-        if dead := sweeps_of(self.name, self.results):
-            self._follow(dead)
-        return self._end()
+        sweeps = sweeps_of(self.name, self.results)
+        alive = [live for live in sweeps if live.alive]
+        if sweeps:
+            self._follow(alive or sweeps)
+        if not alive:
+            return self._end()
+        lost = [live for live in sweeps if live not in alive and live.spec == alive[0].spec]
+        all_read = self._standing is None or self._standing.read(seconds)
+        return View(self.name, "under way", alive, lost, self._rows(), all_read)
 
     def _follow(self, sweeps: list[Live]) -> None:
         known = [live for live in sweeps if live.origin is not None] or sweeps
@@ -84,7 +86,7 @@ class Watch:
                 return View(self.name, "finished", rows=found.rows, words=_in_words(found))
         if self._standing is not None:
             self._standing.read(math.inf)
-        return View(self.name, "stopped", self._seen, self._rows())
+        return View(self.name, "stopped", self._seen, rows=self._rows())
 
     def _nothing(self, error: StoreError) -> StoreError:
         """`error`: why there are no results."""
@@ -164,11 +166,12 @@ def watch(
         )
     console = Console()
     watched = Watch(*named(name, results))
-    pause = every or (EVERY if console.is_terminal else IN_A_LOG)
+    in_place = console.is_terminal and not console.is_dumb_terminal
+    pause = every or (EVERY if in_place else IN_A_LOG)
     with contextlib.suppress(KeyboardInterrupt, Stopped):
         if wait:
             _wait(watched, console, pause)
         if once:
             console.print(watched.look(math.inf))
         else:
-            (_in_place if console.is_terminal else _one_after_the_other)(watched, console, pause)
+            (_in_place if in_place else _one_after_the_other)(watched, console, pause)

@@ -57,7 +57,7 @@ def shown(
     elif console.is_jupyter:
         with _in_notebook(clock) as show:
             yield show
-    elif console.is_terminal:
+    elif console.is_terminal and not console.is_dumb_terminal:
         with _bar(console, clock) as show:
             yield show
     else:

@@ -26,6 +26,7 @@ from experiments.expansion import expanded
 from experiments.kinds import (
     COLUMNS,
     FIELDS,
+    LARGEST,
     Activation,
     Cost,
     Count,
@@ -38,7 +39,7 @@ from experiments.kinds import SpecError as SpecError
 from experiments.points import Architecture, Point
 from experiments.ranges import Range, spaced
 from experiments.sentences import nearest, shown
-from experiments.source import Label, Source
+from experiments.source import SETS, Source
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.costs import COSTS
 from sandbox.typing import Scheme
@@ -55,7 +56,7 @@ DEVICES = ("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt")
 _WHOLE = "whole numbers of at least {} and below 2^63, each once, or a range {{start, stop, num}}"
 EXPECTED = {
     "name": f"up to {LONGEST_NAME} letters, digits, '.', '_' and '-', the first one a letter, digit or '_'",
-    "data": "'digits' or the path of an HDF5 file, in quotes",
+    "data": f"one of {', '.join(map(repr, SETS))}, or the path of a file, in quotes",
     "depths": "a list of " + _WHOLE.format(1),
     "widths": "a list of " + _WHOLE.format(1),
     "learning_rates": "a list of positive numbers, each once, or a range {start, stop, num}",
@@ -69,10 +70,10 @@ EXPECTED = {
     "union": "tables of fields, of which each lists runs",
     "functions": "the path of a file with functions of the exercise's names, in quotes",
     "target": "the name of the column of the labels, in quotes",
-    "positive": "a list of labels, those of class 1",
-    "negative": "a list of labels, those of class 0",
+    "positive": "a list of labels, text or finite numbers, those of class 1",
+    "negative": "a list of labels, text or finite numbers, those of class 0",
     "standardise": "true or false",
-    "data_parameters": "a table of numbers, of a data set that is drawn",
+    "data_parameters": "a table of finite numbers, of a data set that is drawn, as {noise = 0.2}",
     "train_fraction": "a number between 0 and 1",
     "split_seed": "a whole number of at least 0 and below 2^32",
 }
@@ -87,10 +88,10 @@ def _usable_name(name: str) -> str:
     return name
 
 
-def _usable_path(path: str) -> str:
-    if "\0" in path or path.encode(errors="replace").decode() != path:
-        raise ValueError("expected 'digits' or a path in UTF-8")
-    return path
+def _usable_text(text: str) -> str:
+    if "\0" in text or text.encode(errors="replace").decode() != text:
+        raise ValueError("expected text in UTF-8")
+    return text
 
 
 def _as_tuple(values: Any) -> Any:
@@ -101,6 +102,12 @@ def _as_tuple(values: Any) -> Any:
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], FailFast(), Field(min_length=1), BeforeValidator(_as_tuple)]
 Column = Annotated[tuple[T, ...], FailFast(), BeforeValidator(_as_tuple)]
+Text = Annotated[str, AfterValidator(_usable_text)]
+Number = Annotated[int, Field(ge=-LARGEST, le=LARGEST)] | Annotated[float, Field(allow_inf_nan=False)]
+Labels = Annotated[
+    tuple[Text | Number, ...],
+    BeforeValidator(lambda labels: tuple(labels) if isinstance(labels, list) else labels),
+]
 Name = Annotated[
     str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=LONGEST_NAME), AfterValidator(_usable_name)
 ]
@@ -206,11 +213,12 @@ class Listing(BaseModel):
     def listed(self) -> Iterator[Point]:
         """The runs, in the order as written, the seed varies fastest."""
         columns = self._columns
+        axes = {column: self.values(column) for column in COLUMNS}
         made: dict[tuple[Any, ...], Architecture] = {}
         for row in zip(*columns.values(), strict=True) if columns else [()]:
-            fixed = dict(zip(columns, row, strict=True))
-            axes = [[fixed[c]] if c in fixed else self.values(c) for c in COLUMNS]
-            for activation, cost, depth, width, dtype, *of_run in itertools.product(*axes):
+            fixed = {column: (value,) for column, value in zip(columns, row, strict=True)}
+            for values in itertools.product(*({**axes, **fixed}.values())):
+                activation, cost, depth, width, dtype, *of_run = values
                 architecture = depth, width, activation, cost, dtype
                 if architecture not in made:
                     made[architecture] = Architecture(*architecture)
@@ -220,20 +228,20 @@ class Listing(BaseModel):
 class Spec(Listing):
     """A sweep: where the examples come from, and a list of runs.
 
-    `union` are several lists, which then are the runs, each once. `data` is "digits" or the path of an HDF5
-    file.
+    `union` are several lists, which then are the runs, each once. The fields of the data are those of
+    `Source`.
     """
 
     name: Name = "main"
-    data: Annotated[str, AfterValidator(_usable_path)] = "digits"
-    functions: str | None = None
-    target: str | None = None
-    positive: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()
-    negative: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()
+    data: Text = "digits"
+    functions: Text | None = None
+    target: Text | None = None
+    positive: Labels = ()
+    negative: Labels = ()
     standardise: bool | None = None
-    data_parameters: dict[str, int | float] = {}
-    train_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    split_seed: Annotated[int, Field(ge=0, le=LARGEST_SPLIT_SEED)] = 0
+    data_parameters: dict[Text, Number] = {}
+    train_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    split_seed: Annotated[int, Field(ge=0, le=LARGEST_SPLIT_SEED)] | None = None
     union: Annotated[tuple[Listing, ...], BeforeValidator(_as_tuple)] = ()
 
     @model_validator(mode="after")

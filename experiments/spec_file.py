@@ -7,10 +7,11 @@ from typing import Any
 
 from experiments.kinds import SpecError
 from experiments.sentences import shown
+from experiments.source import named_set
 from experiments.texts import read_text
 
 LARGEST_FILE = 10**6  # bytes
-FILES = ("points", "functions")
+FILES = ("data", "points", "functions")
 """The fields that are paths relative to the spec's file."""
 
 
@@ -40,7 +41,9 @@ def read_fields(path: Path) -> dict[str, Any]:
 def _placed(fields: dict[str, Any], file: Path) -> dict[str, Any]:
     """The same with the paths of other files relative to the folder of this one."""
     placed: dict[str, Any] = {
-        name: beside(file, path) for name in FILES if isinstance(path := fields.get(name), str)
+        name: beside(file, path)
+        for name in FILES
+        if isinstance(path := fields.get(name), str) and not (name == "data" and named_set(path))
     }
     union = fields.get("union")
     if isinstance(union, list):

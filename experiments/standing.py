@@ -138,11 +138,12 @@ class Finished:
     ended: str
 
     def is_of(self, live: Live) -> bool:
-        """Whether these are the results of the sweep that left this: its spec, on the same data and code."""
+        """Whether these are the results of the sweep that left this: its spec, on the same data and code,
+        where it has said which."""
         spec = spec_of(live)
-        if spec is None or live.origin is None or self.spec != live.spec:
+        if spec is None or self.spec != live.spec:
             return False
-        return self.first == key(next(iter(spec.points())), live.origin)
+        return live.origin is None or self.first == key(next(iter(spec.points())), live.origin)
 
 
 _ROW = ("depth", "width", "activation", "cost", "dtype", "scheme")

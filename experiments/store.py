@@ -5,7 +5,7 @@ results/NAME.h5                                   the combined file of a name: s
 results/runs/<data>-<code>/<architecture>/<hash of its bytes>.h5            a finished group
 results/runs/<data>-<code>/<architecture>/verified-<hash of its bytes>.h5   a verdict on gradients
 results/runs/set-aside/                           what was damaged or foreign: moved, never deleted
-results/.work/                                    locks, and unfinished files of living processes
+results/.work/                                    locks, unfinished files; see `experiments.live`, too
 ```
 A file is believed only if its name is the hash of its bytes, its content is plausible, and data, code,
 architecture and points, which are what a key hashes, are those that are asked for.

@@ -106,7 +106,7 @@ class Verified:
         unchecked: architectures with no network left to check at the end: all sampled runs had diverged.
         sigma_error: the largest error of a gradient, in units of its rounding noise.
         caught: the smallest error of a gradient, relative to the whole of it, that would have been caught
-            wherever it was; None: of some verdicts it is not known.
+            wherever it was; None: no verdict says, as those of an earlier checker.
         coarsest: the gradient of which only that much would have been: output, layer, depth, width, ...
         checkers: revisions of the code that checked.
     """
@@ -156,10 +156,15 @@ def summary(rows: pandas.DataFrame, layers: xarray.Dataset, verdicts: xarray.Dat
     architectures = {tuple(values) for values in rows[list(ARCHITECTURE)].drop_duplicates().values.tolist()}
     return Summary(
         runs=len(rows), diverged=int(rows["diverged"].sum()), stalled=int(rows["stalled"].sum()),
-        seconds=float(rows["seconds"].sum()), axes={name: _axis(rows[name]) for name in RUN},
+        seconds=float(rows["seconds"].sum()), axes=axes(rows),
         best=list(_best(rows)), boundaries=list(_boundaries(rows)),
         ended=[*_diverged(rows), *_stalled(rows, layers)], verified=list(_verified(verdicts, architectures)),
     )  # fmt: skip
+
+
+def axes(rows: pandas.DataFrame) -> dict[str, Axis]:
+    """What the runs are, by column."""
+    return {name: _axis(rows[name]) for name in RUN}
 
 
 def plain(value: Any) -> Any:
@@ -305,15 +310,11 @@ def _architectures(verdicts: xarray.Dataset) -> list[str]:
 
 
 def _caught(verdicts: xarray.Dataset) -> tuple[float | None, dict[str, object]]:
-    """The largest of the smallest errors, and whose; None where one of the verdicts does not say."""
-    checked = verdicts["networks"].values > 0
-    if "caught" not in verdicts or not checked.any():
-        return None, {}
-    caught = verdicts["caught"].values[checked]
-    if np.isnan(caught).all(axis=(1, 2)).any():
+    """The largest of the smallest errors, and whose; None where no verdict says."""
+    if "caught" not in verdicts or np.isnan(caught := verdicts["caught"].values).all():
         return None, {}
     verdict, layer, output = np.unravel_index(np.nanargmax(caught), caught.shape)
-    which = verdicts.isel(verdict=np.flatnonzero(checked)[verdict])
+    which = verdicts.isel(verdict=verdict)
     of = {name: which[name].item() for name in ("depth", "width", "activation", "cost", "moment")}
     place = {"output": which["output"].values[output].item(), "layer": int(layer) + 1}
     return float(np.nanmax(caught)), {**place, **of}

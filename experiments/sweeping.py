@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 import warnings
 from collections import deque
@@ -21,6 +22,7 @@ from experiments.outcome import in_words as outcome_in_words
 from experiments.outcome import outcome
 from experiments.progress import Status, shown
 from experiments.shards import Shard
+from experiments.source import SETS
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
 from experiments.stopping import now_kept
@@ -58,7 +60,20 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
             str | None, Argument(help="TOML file of a spec (name, data, depths, widths, ...), or a NAME.")
         ] = None,
         name: Annotated[str | None, Option(help="Name of the results, default main.")] = None,
-        data: Annotated[str | None, Option(help="'digits' (the default) or an HDF5 file.")] = None,
+        data: Annotated[
+            str | None, Option(help=f"{', '.join(SETS)}, or a file: CSV, TSV, Parquet, NPZ, HDF5 (digits).")
+        ] = None,
+        target: Annotated[str | None, Option(help="Column of the labels, of a table.")] = None,
+        positive: Annotated[list[str] | None, Option(help="Label of class 1; repeatable.")] = None,
+        negative: Annotated[
+            list[str] | None, Option(help="Label of class 0, default all others; repeatable.")
+        ] = None,
+        standardise: Annotated[
+            bool | None, Option(help="Mean 0 and deviation 1 of each feature; default: all but images.")
+        ] = None,
+        data_parameter: Annotated[
+            list[str] | None, Option(metavar="NAME=NUMBER", help="Of a set that is drawn; repeatable.")
+        ] = None,
         train_fraction: Annotated[
             float | None, Option(help="Of the examples, for training; the others test (0.8).")
         ] = None,
@@ -76,6 +91,10 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
         dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
         points: Annotated[
             str | None, Option(metavar="FILE", help="CSV file with a line for each run, as export writes.")
+        ] = None,
+        functions: Annotated[
+            str | None,
+            Option(metavar="PATH", help="File, notebook or note with your functions, to train with."),
         ] = None,
         results: Results = Path("results"),
         jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
@@ -98,10 +117,13 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
         quiet: Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")] = False,
     ) -> None:
         options = {
-            "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
+            "name": name, "data": data, "target": target, "positive": positive, "negative": negative,
+            "standardise": standardise, "data_parameters": _parameters(data_parameter),
+            "train_fraction": train_fraction, "split_seed": split_seed,
             "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
             "points": points,
+            "functions": functions,
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
         part = Shard.parsed(shard) if shard is not None else None
@@ -159,6 +181,23 @@ def fields_of_file(path: Path, options: Mapping[str, Any] | None = None) -> dict
     return fields if "name" in fields else fields | {"name": _name_of(path)}
 
 
+def _parameters(given: list[str] | None) -> dict[str, int | float] | None:
+    """Those of "NAME=NUMBER"."""
+    if given is None:
+        return None
+    found: dict[str, int | float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name in found or not (name and _is_number(number)):
+            why = "once" if name in found else "with a number"
+            raise SpecError(
+                f"--data-parameter: got {sentences.shown(text)}, expected NAME=NUMBER, as noise=0.2, each "
+                f"{why}; change it."
+            )
+        found[name] = int(number) if re.fullmatch(r"[+-]?\d{1,19}", number) else float(number)
+    return found
+
+
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
     """The same; SpecError where one of them is an option, and no field."""
     for field in fields:
@@ -201,8 +240,10 @@ def warnings_in_a_line() -> Iterator[None]:
 def plan_in_words(plan: Plan) -> str:
     """What a sweep would do, a line each."""
     estimate = plan.estimate
-    outdated = f", {plan.outdated} trained by another revision of the code" if plan.outdated else ""
-    return (
+    others = "another revision of the code" + (" or other functions" if plan.own else "")
+    outdated = f", {plan.outdated} trained by {others}" if plan.outdated else ""
+    own = f"yours    {plan.own.path}: {', '.join(plan.own.names)}; not checked yet\n" if plan.own else ""
+    return own + (
         f"runs     {plan.points}, of which {plan.done} done{outdated}\n"
         f"groups   {plan.groups}, in {plan.jobs} processes\n"
         f"time     about {estimate.seconds:.2g} s\n"

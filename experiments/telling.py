@@ -67,7 +67,8 @@ def runs_table(rows: pandas.DataFrame, hidden: Sequence[str] = HIDDEN) -> str:
     if not any(ended):
         shown = shown.drop(columns="ended")
     shown.index.name = None
-    return str(shown.to_string(na_rep="", float_format="{:.6g}".format))
+    lines = shown.to_string(na_rep="", float_format="{:.6g}".format).splitlines()
+    return "\n".join(line.rstrip() for line in lines)
 
 
 # --- lines --------------------------------------------------------------------------------------------
@@ -83,13 +84,14 @@ def _lines(entries: Iterable[tuple[str, str]]) -> Iterator[Text]:
 
 def _about(summary: Summary, attributes: dict[str, Any], file: Path, of: int) -> Iterator[tuple[str, str]]:
     some = "" if summary.runs == of else f" of {of}"
+    ends = f"{summary.diverged} diverged, {summary.stalled} stalled" if summary.runs else "which are"
     yield "results", str(file)
-    yield "runs", f"{summary.runs}{some}, {summary.diverged} diverged, {summary.stalled} stalled"
-    for name, axis in summary.axes.items() if summary.runs else ():
+    yield "runs", f"{summary.runs}{some}, {ends}"
+    for name, axis in summary.axes.items():
         yield name, _axis(axis)
     data, git = attributes["data_sha256"][:SHORT], str(attributes["git_revision"])
     yield "data", f"{attributes['data_source']}; {attributes['data_preprocessing']}; hash {data}"
-    yield "functions", str(attributes["spec"].get("functions") or "the sandbox's own")
+    yield "functions", _functions(attributes)
     yield "made", f"{moment(attributes['started'])} to {moment(attributes['ended'])} UTC"
     yield "", f"code {attributes['code_revision'][:SHORT]}, git {re.sub(HASH, _shortened, git)}"
     packages = attributes["packages"]
@@ -99,6 +101,13 @@ def _about(summary: Summary, attributes: dict[str, Any], file: Path, of: int) ->
             ", ".join([f"Python {attributes['python']}", *(f"{p} {each.get(p, '?')}" for p in PACKAGES)]),
         )
     yield "", f"{attributes['machine']}; {attributes['blas']}"
+
+
+def _functions(attributes: dict[str, Any]) -> str:
+    if "functions" not in attributes:
+        return "the sandbox's own"
+    revision = attributes["functions_revision"][:SHORT]
+    return f"{attributes['functions_written']} of {attributes['functions']}; hash {revision}"
 
 
 def _shortened(found: re.Match[str]) -> str:

@@ -1,8 +1,8 @@
 """How what is known of a sweep looks in a terminal of any width, or in a log."""
 
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from experiments.files import GOES_ON
+from experiments.files import GOES_ON, HOST
 from experiments.live import Live, Working
 from experiments.progress import Rate, in_words
 from experiments.sentences import escaped
@@ -34,6 +34,7 @@ class View:
     Attributes:
         state: of the sweep.
         sweeps: what the processes at it have said last; of several each has a part.
+        lost: of the parts, those whose processes were killed, while others go on.
         rows: what is stored of it. all_read: whether that was all looked at.
         words: of a finished one.
     """
@@ -41,6 +42,7 @@ class View:
     name: str
     state: Literal["under way", "stopped", "finished"]
     sweeps: Sequence[Live] = ()
+    lost: Sequence[Live] = ()
     rows: Sequence[Row] = ()
     all_read: bool = True
     words: str = ""
@@ -48,7 +50,8 @@ class View:
     @property
     def summary(self) -> object:
         """Equal for two views that say the same."""
-        return self.state, self.done, [(live.label, live.doing, live.status) for live in self.sweeps]
+        said = [(live.label, live.doing, live.status) for live in (*self.sweeps, *self.lost)]
+        return self.state, self.done, said
 
     @property
     def done(self) -> tuple[int, int, int]:
@@ -70,16 +73,21 @@ class View:
         elif self.state == "stopped":
             yield _titled(self.name, self._stopped())
         else:
-            if len(self.sweeps) > 1:
-                done, runs, diverged = self.done
-                yield _titled(self.name, f"{done}/{runs} runs are stored, {diverged} diverged")
-            for live in self.sweeps:
-                title = f"{self.name} {live.label}".strip()
-                yield _titled(title, _standing(live))
-                if live.status is not None:
-                    yield _bar(live.status.part)
+            yield from self._parts()
         if not self.all_read:
             yield Text("more is stored, and being read", "dim")
+
+    def _parts(self) -> Iterator[RenderableType]:
+        """What each process at it says; of parts also how the whole stands."""
+        if self.rows and any(live.label for live in self.sweeps):
+            done, runs, diverged = self.done
+            yield _titled(self.name, f"{done}/{runs} runs are stored, {diverged} diverged")
+        for live in self.sweeps:
+            yield _titled(_title(live), _standing(live))
+            if live.status is not None:
+                yield _bar(live.status.part)
+        for live in self.lost:
+            yield _titled(_title(live), f"stopped; {GOES_ON}")
 
     def _stopped(self) -> str:
         done, runs, diverged = self.done
@@ -87,7 +95,7 @@ class View:
             return f"all {runs} runs are stored, {diverged} diverged; the file of them all is not written yet"
         where = f"{done} of {runs} runs" if runs else "the beginning"
         last = self.sweeps[0]
-        if last.host != socket.gethostname():
+        if last.host != HOST:
             return f"nothing heard of it for {last.silent:.0f} s, at {where}; if it has ended, {GOES_ON}"
         return f"stopped at {where}; {GOES_ON}"
 
@@ -107,6 +115,11 @@ class View:
             yield Text(f"and {len(workers) - lines} more workers", "dim")
 
 
+def _title(live: Live) -> str:
+    where = "" if live.host == HOST else f" on {live.host}"
+    return f"{live.name} {live.label}".rstrip() + where
+
+
 def _titled(title: str, words: str) -> Text:
     return Text.assemble((escaped(title), "bold"), "  ", escaped(words))
 
@@ -122,6 +135,7 @@ def _bar(part: float) -> RenderableType:
 def _standing(live: Live) -> str:
     """What the process says, in words."""
     late = f", last heard of {live.silent:.0f} s ago" if live.silent > LATE else ""
+    late = f", since {datetime.fromisoformat(live.started).astimezone():%a %H:%M}{late}"
     if live.status is None:
         return live.doing + late
     left = "" if live.left is None else f", {live.left:.0f} s left"

@@ -64,6 +64,14 @@ def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch:
         exec(block, {"__name__": "page"})
     assert (tmp_path / "results/few.h5").exists()
 
+    text = (ROOT / "docs/answers.md").read_text()
+    shown = CliRunner().invoke(app, ["show", "rates"]).stdout
+    tables = re.compile("^Best of each depth.*?^ended early", re.S | re.M)
+    assert without_numbers(tables.findall(shown)[0]) == without_numbers(tables.findall(text)[0])
+    page: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(block, page)
+
 
 def without_numbers(text: str) -> list[str]:
     """Which depend on the BLAS in their last digits, and with them the spaces of a table."""

@@ -12,14 +12,14 @@ import h5py
 import numpy as np
 import pytest
 
-from experiments import data as data_module
+from experiments import raw
 from experiments.data import DataError, load_data
 from experiments.source import Source
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((12, 2))
 Y = np.arange(12) % 2
-IMAGES = np.full((2, 4, 4, 3), 255, np.uint8)
+IMAGES = np.array([255, 0], np.uint8)[:, None, None, None] * np.ones((4, 4, 3), np.uint8)
 
 
 def write_plain(path: Path, **arrays: Any) -> str:
@@ -36,12 +36,14 @@ def write_images(path: Path, labels: Any = (0, 1), images: Any = IMAGES) -> str:
     return str(path)
 
 
-def refusal(path: Path | str, train_fraction: float = 0.5) -> str:
+def refusal(path: Path | str, **fields: Any) -> str:
     with pytest.raises(DataError) as caught:
-        load_data(Source(str(path), train_fraction=train_fraction))
+        load_data(Source(str(path), **fields))
     sentence = str(caught.value)
-    assert sentence.startswith("data: ")
+    assert sentence.partition(":")[0] in {"data_parameters", *Source.__dataclass_fields__}
     assert sentence.isprintable()
+    assert sentence.endswith(".")
+    assert len(sentence) < 600
     return sentence
 
 
@@ -63,7 +65,7 @@ def test_exercise_images_become_columns_between_0_and_1(dtype: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "labels", [[0, 2], [0, 1, 1], [0.0, np.nan], [[0, 1], [1, 0]], 1, [b"a", b"b"], [1, 1], [0, 1j]]
+    "labels", [[0, 1, 1], [0.0, np.nan], [[0, 1], [1, 0]], 1, [1, 1], [0, 1j], [b"a", b""]]
 )
 def test_bad_labels_are_refused(tmp_path: Path, labels: Any) -> None:
     assert "train_set_y" in refusal(write_images(tmp_path / "cats.h5", labels))
@@ -97,8 +99,12 @@ def test_arrays_that_are_no_examples_are_refused(array: Any, message: str, tmp_p
 
 def test_labels_of_one_kind_or_too_few_to_split_are_refused(tmp_path: Path) -> None:
     assert "y holds 1 alone" in refusal(write_plain(tmp_path / "one.h5", y=np.ones(12)))
-    assert "cannot split" in refusal(write_plain(tmp_path / "few.h5", y=np.arange(12) == 0))
-    assert "cannot split" in refusal(write_plain(tmp_path / "small.h5"), train_fraction=1e-300)
+    assert "class 1 has 1 example of 12" in refusal(write_plain(tmp_path / "few.h5", y=np.arange(12) == 0))
+    plain = write_plain(tmp_path / "small.h5")
+    assert "leaves 0 of 12 examples for training" in refusal(plain, train_fraction=1e-300)
+    assert "11 of 12 examples for training and 1 for the test" in refusal(plain, train_fraction=0.92)
+    three = write_plain(tmp_path / "three.h5", y=np.arange(12) < 2)
+    assert "leaves none of 2 examples of class 1 to test" in refusal(three, train_fraction=0.8)
 
 
 def test_an_array_larger_than_memory_is_refused_by_its_shape(tmp_path: Path) -> None:
@@ -113,14 +119,14 @@ def test_a_file_of_little_memory_is_refused_when_less_is_free(
 ) -> None:
     path = write_plain(tmp_path / "plain.h5")
     load_data(Source(path, train_fraction=0.5))
-    monkeypatch.setattr(data_module, "available_memory", lambda: 1000.0)
+    monkeypatch.setattr(raw, "available_memory", lambda: 1000.0)
     assert "1 kB are free" in refusal(path)
 
 
 def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "absent\x1b.h5", tmp_path, tmp_path / "pipe", "/dev/zero", "x\0y", "x/" * 10**5):
-        assert "no file" in refusal(path)
+        assert ("is a folder" if path == tmp_path else "is no file") in refusal(path)
     (tmp_path / "text.h5").write_text("text")
     assert "not a readable HDF5" in refusal(tmp_path / "text.h5")
     with h5py.File(tmp_path / "keys.h5", "w") as file:

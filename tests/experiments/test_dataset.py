@@ -78,6 +78,24 @@ def test_it_holds_exactly_the_points_in_their_order_and_every_number_as_it_was(s
     assert layers["depth"].values.tolist() == [2] * 6 + [3] * 6
 
 
+def test_curves_are_as_long_as_the_longest_run_and_end_where_each_does(store: Store) -> None:
+    longer = points(steps=8, seeds=1)
+    put(store, longer, kept=[1])
+    every = [longer[1], *points(), longer[0]]
+    combine(store, every, parameters=True)
+    runs = load("main", store.results)
+    curves = runs["cost_curve"].values
+    np.testing.assert_array_equal(curves[[-1, 0]], trained(longer).cost_curve)
+    np.testing.assert_array_equal(curves[1:-1, :6], trained(points(), diverged=DIVERGED).cost_curve)
+    assert np.isnan(curves[1:-1, 6:]).all()
+    last = [curves[i, steps] for i, steps in enumerate(runs["steps"].values)]
+    np.testing.assert_array_equal(runs["final_cost"], last)
+    kept = load("main", store.results, "parameters/depth2-width3-relu-cross_entropy-float64")
+    assert kept["run"].values.tolist() == [0, *(1 + run for run in KEPT)]
+    np.testing.assert_array_equal(kept["W1"][0], trained(longer, kept=[1]).parameters["W1"][0])
+    np.testing.assert_array_equal(kept["W1"][1:], trained(points(), kept=KEPT).parameters["W1"])
+
+
 @pytest.mark.parametrize("block", [1, 100, 150])
 def test_it_is_the_same_in_blocks_of_any_size(
     block: int, store: Store, monkeypatch: pytest.MonkeyPatch

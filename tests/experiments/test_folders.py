@@ -77,6 +77,12 @@ def test_every_sweep_is_listed_with_what_cannot_be_read_and_what_is_not_finished
 def test_a_folder_without_sweeps_is_told(tmp_path: Path) -> None:
     result = invoke("list", "--results", tmp_path / "absent")
     assert (result.exit_code, result.stdout) == (0, f"no sweeps in {tmp_path / 'absent'}\n")
+    (tmp_path / "file").write_text("mine")
+    result = invoke("list", "--results", tmp_path / "file")
+    assert (result.exit_code, result.stderr.split(",")[0]) == (
+        2,
+        f"Error: results: {tmp_path / 'file'} is a file",
+    )
 
 
 # --- diff ---------------------------------------------------------------------------------------------
@@ -214,9 +220,23 @@ def test_what_cannot_be_removed_is_a_sentence(arguments: list[str], message: str
 
 def test_nothing_goes_while_another_process_works_in_the_folder(store: Store) -> None:
     removal, before = planned(store.results, ["one"]), files(store)
-    with store.working(), pytest.raises(StoreError, match=r"another process works in .*results"):
+    with store.working(), pytest.raises(StoreError, match=r"another process works in .*; wait for it, then"):
+        remove(store.results, removal)
+    left = store.results / ".work" / "elsewhere@1"
+    left.mkdir()
+    with pytest.raises(StoreError, match=r"wait for it \(or remove .*elsewhere@1, where the process"):
         remove(store.results, removal)
     assert files(store) == before
+
+
+def test_a_name_that_was_begun_and_left_can_be_removed(store: Store) -> None:
+    work = store.results / ".work"
+    for shard in ("", "1/2"):
+        with store.exclusive("left", shard):
+            pass
+    (work / "left.live.json").write_text("{}")
+    remove(store.results, planned(store.results, ["left"]))
+    assert not [path for path in work.iterdir() if path.name.startswith("left")]
 
 
 def test_nothing_goes_that_was_not_shown(store: Store) -> None:

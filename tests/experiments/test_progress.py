@@ -109,7 +109,15 @@ def test_the_time_left_falls_as_steps_are_done_also_when_they_take_longer_than_b
     assert all(abs(before - after - 10) <= 1 for before, after in itertools.pairwise(late))
 
 
-def test_a_terminal_has_a_bar_that_moves_within_a_group() -> None:
+def test_a_terminal_in_which_nothing_can_be_replaced_has_lines_as_a_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert sweep_shown(SWEEP, terminal=True) == sweep_shown(SWEEP, terminal=False)
+
+
+def test_a_terminal_has_a_bar_that_moves_within_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     shown = sweep_shown(SWEEP, terminal=True)
     assert "━" in shown
     assert "25% 0:00:" in shown

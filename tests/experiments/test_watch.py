@@ -12,10 +12,12 @@ import subprocess
 import sys
 import termios
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,13 +32,14 @@ from typer.testing import CliRunner, Result
 from experiments.cli import app
 from experiments.live import SILENT, TRAINING, Live, LiveFile, Working, sweeps_of
 from experiments.looking import Watch
-from experiments.points import Architecture, Origin
+from experiments.points import Architecture, Origin, Point
 from experiments.progress import Status
 from experiments.sparks import BLOCKS, spark
 from experiments.spec import Spec, make_spec
 from experiments.standing import Standing
 from experiments.store import Store
 from experiments.sweep import run_sweep
+from experiments.view import View
 from tests.experiments.made import ORIGIN, SMALL, contents, points, put
 
 STATUS = Status(
@@ -53,9 +56,9 @@ def under_way(results: Path, spec: Spec = SPEC, label: str = "") -> Iterator[Liv
         yield live
 
 
-def left(results: Path, **changes: Any) -> None:
+def left(results: Path, label: str = "", **changes: Any) -> None:
     """What a process left that was killed."""
-    with under_way(results) as live:
+    with under_way(results, label=label) as live:
         live.does(TRAINING, ORIGIN)
         live.next = 0.0
         live(STATUS, lambda: [Working("7", SMALL, 2, 10, 4, 1)])
@@ -73,6 +76,7 @@ def watched(results: Path, *options: str, columns: int = 100) -> Result:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep says everything."""
+    monkeypatch.setattr("experiments.sweep.SHOW_EVERY", 0.0)
     monkeypatch.setattr("experiments.live.WRITE_EVERY", 0.0)
     monkeypatch.setattr("experiments.live.OF_THE_TIME", np.inf)
 
@@ -92,10 +96,14 @@ def test_a_sweep_says_what_it_does_and_leaves_nothing(images: str, tmp_path: Pat
     assert all(live.alive for live in seen)
     assert {live.doing for live in seen} == {TRAINING}
     assert any(live.status is not None for live in seen)
+    workers = [working for live in seen for working in live.workers]
+    assert {(each.worker, each.architecture) for each in workers} == {(str(os.getpid()), SMALL)}
+    assert all(0 <= each.steps_done <= each.steps == each.runs * 50 for each in workers)
     assert not sweeps_of("main", tmp_path)
     assert [file.suffix for file in (tmp_path / ".work").iterdir()] == [".lock"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_each_busy_worker_says_what_it_trains(images: str, tmp_path: Path) -> None:
     seen: list[Working] = []
@@ -161,6 +169,20 @@ def test_a_part_of_a_sweep_has_a_file_of_its_own(tmp_path: Path) -> None:
     assert not sweeps_of("main", tmp_path)
 
 
+def test_of_parts_it_shows_the_whole_too_and_which_were_killed(tmp_path: Path) -> None:
+    put(Store(tmp_path), points()[:4])
+    left(tmp_path, label="1-of-2")
+    with under_way(tmp_path, label="2-of-2") as live:
+        live.does(TRAINING, ORIGIN)
+        text = watched(tmp_path, "--once").stdout
+    assert text.splitlines()[0] == "main  4/6 runs are stored, 0 diverged"
+    assert "main 2-of-2  training, since" in text
+    assert "main 1-of-2  stopped; the same command goes on where it stopped" in text
+    put(Store(tmp_path), points()[4:])
+    text = watched(tmp_path).stdout
+    assert text.startswith("main  all 6 runs are stored, 0 diverged; the file of them all is not written yet")
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"name": "main"}', b"[1]", b"\xff"])
 def test_what_is_no_such_file_is_passed_over(content: bytes, tmp_path: Path) -> None:
     (tmp_path / ".work").mkdir()
@@ -210,8 +232,7 @@ def test_what_is_stored_is_read_as_it_comes_each_file_once(tmp_path: Path) -> No
     (row,) = standing.rows
     assert (row.runs, row.done, row.diverged) == (8, 3, 1)
     for file in tmp_path.rglob("*.h5"):
-        file.chmod(0)
-        file.write_bytes(b"") if os.access(file, os.W_OK) else None  # nobody looks any more
+        file.unlink()  # nobody looks at it again
     put(store, some[3:])
     assert standing.read(np.inf)
     assert (row.runs, row.done, row.diverged) == (8, 8, 1)
@@ -253,6 +274,24 @@ def test_what_is_damaged_is_left_where_it_is(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
+def test_of_many_runs_it_remembers_little(tmp_path: Path) -> None:
+    """Not more of a group than its file's name and a curve for each row, whatever a group holds."""
+    store = Store(tmp_path)
+    some = [Point(SMALL, "he", rate, 0, 2000) for rate in np.geomspace(1e-4, 1.0, 4000).tolist()]
+    for i in range(0, len(some), 100):
+        put(store, some[i : i + 100])
+    tracemalloc.start()
+    standing = Standing(some, ORIGIN, store)
+    assert standing.read(np.inf)
+    remembered, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert standing.rows[0].done == 4000
+    of_all = 8 * 2001 * len(some)  # bytes of their curves
+    assert remembered < of_all / 100
+    assert most < of_all / 5
+
+
 # --- curves in a line -------------------------------------------------------------------------
 
 
@@ -287,8 +326,11 @@ def stored_and_left(results: Path) -> None:
 def test_it_shows_progress_workers_and_the_best_so_far(tmp_path: Path) -> None:
     stored_and_left(tmp_path)
     text = watched(tmp_path, "--once").stdout
-    assert "main  training, 10/40 runs, 3 diverged, 1/2 verified, 900 steps/s, 1000/4000 steps" in text
-    assert "12 s left" in text
+    assert (
+        "main on elsewhere  training, 10/40 runs, 3 diverged, 1/2 verified, 900 steps/s, 1000/4000 steps"
+        in text
+    )
+    assert re.search(r" steps, 12 s left, since \w{3} \d\d:\d\d ", " ".join(text.split()))
     assert re.search(r"━ +25%$", text, re.M)
     assert re.search(r"7 depth 2, width 3, 2 runs, 1 diverged ━.* 40%$", text, re.M)
     assert re.search(r"depth 2, he +(0.1|1) +0\.\d+ +[▁-█]+ +0\.\d+ +4/6 +1$", text, re.M)
@@ -368,11 +410,14 @@ def test_a_finished_sweep_is_shown_once(images: str, tmp_path: Path) -> None:
         assert re.match(r"few  finished 20\S+, 6 runs, \d diverged", result.stdout)
         assert re.search(r"depth 2, he +0\.1 .* 6/6", result.stdout)
     assert contents(tmp_path) == before
-    with under_way(tmp_path, spec) as live:  # once more, and killed
-        live.does(TRAINING, ORIGIN)
-        looks = Watch("few", tmp_path)
+    looks = Watch("few", tmp_path)
+    with under_way(tmp_path, spec):  # once more, and there is nothing to train
         assert looks.look(np.inf).state == "under way"
-    assert looks.look(np.inf).state == "stopped", "the results are of other data"
+    assert looks.look(np.inf).state == "finished"
+    with under_way(tmp_path, spec) as live:  # on other data, and killed
+        live.does(TRAINING, ORIGIN)
+        assert looks.look(np.inf).state == "under way"
+    assert looks.look(np.inf).state == "stopped"
 
 
 def test_it_waits_for_a_sweep_and_follows_it_to_the_end(images: str, tmp_path: Path) -> None:
@@ -388,6 +433,22 @@ def test_it_waits_for_a_sweep_and_follows_it_to_the_end(images: str, tmp_path: P
     assert "training" in states
     assert states[-1] == "finished"
     assert states.count("finished") == 1
+
+
+def test_where_a_look_takes_long_there_are_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk is slow, or runs are many: of the time at most a tenth, whatever --every says."""
+    now = [0.0]
+    slept: list[float] = []
+
+    def look(watch: Watch, seconds: float) -> View:
+        now[0] += 3.0
+        return View("main", "under way" if len(slept) < 3 else "finished")
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=slept.append)
+    monkeypatch.setattr("experiments.looking.time", clock)
+    monkeypatch.setattr(Watch, "look", look)
+    assert watched(tmp_path, "--every", "0.1").exit_code == 0
+    assert slept == [30.0] * 3
 
 
 @contextmanager

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+EMPTY = ("", "nan", "na", "n/a", "null", "none", "<na>", "inf", "-inf")
+"""Texts, in small letters, where a number is missing or too large."""
 BLOCK = 2**20
+_INDEX = re.compile(r"__index_level_\d+__")  # the numbers of rows, which pandas stores in Parquet files
 
 
 def read_text(path: Path, target: str | None) -> Raw:
@@ -29,10 +32,13 @@ def read_text(path: Path, target: str | None) -> Raw:
     try:
         # Lines as they are: a quoted field may hold several.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            columns = next(csv.reader(file, delimiter=separator, strict=True), [])
+            columns = [name.strip() for name in next(csv.reader(file, delimiter=separator, strict=True), [])]
             _check_header(columns, path.name, separator)
             target = _check_columns(columns, target, path.name)
-            check_size(f"data: {shown(path.name)} has {len(columns)} columns", len(columns) * _lines(path))
+            lines = _lines(path)
+            check_size(
+                f"data: {shown(path.name)} has {len(columns)} columns and {lines} lines", len(columns) * lines
+            )
             return _raw(_frame(file, columns, separator, target, path.name), target, path.name)
     except UnicodeDecodeError:
         raise DataError(f"data: {shown(path.name)} is not UTF-8 text; save it as UTF-8.") from None
@@ -44,7 +50,7 @@ def read_text(path: Path, target: str | None) -> Raw:
 
 def _lines(path: Path) -> int:
     with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(functools.partial(file.read, BLOCK), b"")) + 1
+        return sum(block.count(b"\n") for block in iter(functools.partial(file.read, BLOCK), b""))
 
 
 def _frame(file: TextIO, columns: list[str], separator: str, target: str, name: str) -> "DataFrame":
@@ -84,6 +90,11 @@ def _check_header(columns: Sequence[str], name: str, separator: str) -> None:
         raise DataError(
             f"data: {shown(name)} has one column, {shown(columns[0])}, expected fields separated by "
             f"{shown(separator)}; here it seems to be {shown(others[0])}."
+        )
+    if "" in columns:
+        raise DataError(
+            f"data: column number {columns.index('') + 1} of {shown(name)} has no name; expected one for "
+            "each (to_csv of pandas leaves the numbers of the rows out with index=False)."
         )
     if all(map(_is_number, columns)):
         raise DataError(
@@ -131,11 +142,12 @@ def read_parquet(path: Path, target: str | None) -> Raw:
     try:
         with ParquetFile(path) as file:
             columns, rows = file.schema_arrow.names, file.metadata.num_rows
+            columns = [column for column in columns if not _INDEX.fullmatch(column)]
             target = _check_columns(columns, target, path.name)
             check_size(
                 f"data: {shown(path.name)} has {rows} rows and {len(columns)} columns", len(columns) * rows
             )
-            return _raw(file.read().to_pandas(), target, path.name)
+            table = file.read().select(columns).to_pandas(ignore_metadata=True)
     except DataError:
         raise
     except (ArrowException, OSError, ValueError, TypeError):
@@ -143,13 +155,14 @@ def read_parquet(path: Path, target: str | None) -> Raw:
             f"data: {shown(path.name)} is not a readable Parquet file, or a damaged one; give an intact "
             ".parquet file."
         ) from None
+    return _raw(table, target, path.name)
 
 
 def _raw(frame: "DataFrame", target: str, name: str) -> Raw:
     if not len(frame):
         raise DataError(f"data: {shown(name)} has no rows; expected examples, one a row.")
     of_labels = f"column {shown(target)}"
-    labels = labels_of(np.asarray(frame[target], object), len(frame), of_labels)
+    labels = labels_of(frame[target].to_numpy(object, na_value=np.nan), len(frame), of_labels)
     X = np.empty((len(frame), frame.shape[1] - 1))
     for number, column in enumerate(column for column in frame.columns if column != target):
         X[:, number] = _numbers(frame[column])
@@ -160,15 +173,31 @@ def _numbers(column: "Series[Any]") -> Array:
     """The column in float64."""
     import pandas as pd
 
-    numbers = np.asarray(pd.to_numeric(column, errors="coerce"), float)
+    kind = column.dtype.kind
+    try:
+        if kind not in "biufO":  # dates, which pandas would count in nanoseconds
+            raise TypeError
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(float, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"data: column {shown(column.name)} holds {shown(str(column.dtype))}, expected numbers; leave "
+            "the column out, or write numbers for it."
+        ) from None
     bad = ~np.isfinite(numbers)
     if bad.any():
-        value = column.iloc[first := int(bad.argmax())]
-        is_text = isinstance(value, str) and value.strip().casefold() not in ("", "nan", "inf", "-inf", "na")
-        what = f"the text {shown(value)}" if is_text else f"{shown(value)}, no finite number,"
-        advice = "leave the column out, or write numbers for it" if is_text else "remove or fill those rows"
-        raise DataError(
-            f"data: column {shown(column.name)} holds {what} in row {first + 1}, and {bad.sum()} such of "
-            f"{len(bad)} in all; expected finite numbers in every column but the target: {advice}."
-        )
-    return numbers
+        raise _not_finite(column, bad)
+    return np.asarray(numbers)
+
+
+def _not_finite(column: "Series[Any]", bad: Array) -> DataError:
+    row = int(bad.argmax())
+    value = column.iloc[row]
+    text = str(value).strip()
+    if text.casefold() in EMPTY:
+        what, advice = text or "nothing", "remove or fill those rows"
+    else:
+        what, advice = f"{shown(value)}, no number,", "leave the column out, or write numbers for it"
+    return DataError(
+        f"data: column {shown(column.name)} holds {what} in row {row + 1} ({bad.sum()} of {len(bad)} rows "
+        f"have no finite number there); expected numbers in every column but the target: {advice}."
+    )

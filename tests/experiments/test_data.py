@@ -419,7 +419,7 @@ def test_a_table_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_images_of_an_archive_are_those_of_hdf5_with_any_labels(tmp_path: Path) -> None:
     images = RNG.integers(0, 256, (6, 2, 2, 3), dtype=np.uint8)
     labels = np.array(["cat", "dog", "cow"] * 2)
-    parts = {
+    parts: dict[str, Any] = {
         "train_set_x": images,
         "train_set_y": labels[:, None],
         "test_set_x": images,
@@ -428,9 +428,7 @@ def test_images_of_an_archive_are_those_of_hdf5_with_any_labels(tmp_path: Path) 
     np.savez(tmp_path / "t.npz", **parts)
     with h5py.File(tmp_path / "t.h5", "w") as file:
         for name, array in parts.items():
-            file[name] = (
-                array.astype("S") if array is labels else array.astype(object) if array.ndim == 2 else array
-            )
+            file[name] = array.astype("S" if array is labels else object) if name[-1] == "y" else array
     for name in ("t.npz", "t.h5"):
         data = load_data(Source(str(tmp_path / name), positive=("cat",)))
         np.testing.assert_array_equal(data.X_test, images.reshape(6, -1).T / 255)

@@ -18,7 +18,7 @@ from experiments.raw import DataError as DataError
 from experiments.raw import Raw
 from experiments.sentences import nearest, shown
 from experiments.source import SETS, SPLIT_SEED, TRAIN_FRACTION, Label, Source, named_set
-from experiments.tables import SEPARATORS, read_parquet, read_text
+from experiments.table_files import SEPARATORS, read_parquet, read_text
 from sandbox.typing import Array
 
 HDF5, NPZ, PARQUET = (".h5", ".hdf5"), ".npz", ".parquet"

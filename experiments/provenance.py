@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -43,6 +43,7 @@ TRAINING = {
 
 CHECKING = ("sandbox.network", "sandbox.noise", "sandbox.verifier")
 """The packages that check gradients."""
+ALL = ("experiments", "sandbox", "sandbox.reading", *CHECKING)
 ASKING = ("verdicts.py", "verification.py")
 """The sources of this one that say what is checked, and what is made of it."""
 
@@ -56,13 +57,20 @@ def code_revision() -> str:
 @functools.cache
 def checker_revision() -> str:
     """A hash of the sources that check: a verdict is one of this checker."""
-    checking = (
-        file
-        for package in CHECKING
-        for file in sorted(_folder(package).iterdir(), key=lambda file: file.name)
-        if file.name.endswith(".py")
-    )
-    return _hash_of_files((*checking, *(_folder("experiments") / name for name in ASKING)))
+    return _hash_of_files((*_sources(CHECKING), *(_folder("experiments") / name for name in ASKING)))
+
+
+@functools.cache
+def package_revision() -> str:
+    """A hash of all that processes of one sweep must have alike to understand each other."""
+    return _hash_of_files(_sources(ALL))
+
+
+def _sources(packages: Iterable[str]) -> Iterator[Traversable]:
+    for package in packages:
+        for file in sorted(_folder(package).iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".py"):
+                yield file
 
 
 def _folder(package: str) -> Traversable:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from experiments.cli import app
@@ -62,9 +64,43 @@ def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch:
         exec(block, {"__name__": "page"})
     assert (tmp_path / "results/few.h5").exists()
 
+    text = (ROOT / "docs/answers.md").read_text()
+    shown = CliRunner().invoke(app, ["show", "rates"]).stdout
+    tables = re.compile("^Best of each depth.*?^ended early", re.S | re.M)
+    assert without_numbers(tables.findall(shown)[0]) == without_numbers(tables.findall(text)[0])
+    page: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(block, page)
+
 
 def without_numbers(text: str) -> list[str]:
     """Which depend on the BLAS in their last digits, and with them the spaces of a table."""
     text = re.sub(r"\b[0-9a-f]{32}\b", "KEY", text)  # which changes with the code that trains
     words = re.sub(r"-?\d[\d.]*(e[-+]\d+)?", "N", text).split()
     return [word for word in words if word.strip("N.,;[]")]
+
+
+PAGE_ON_CLUSTERS = (ROOT / "docs/cluster.md").read_text()
+
+
+def test_the_scripts_of_the_page_on_clusters_can_be_read_as_what_they_are() -> None:
+    scripts = {
+        kind: re.findall(rf"```{kind}\n(.*?)```", PAGE_ON_CLUSTERS, re.S) for kind in ("sh", "python", "yaml")
+    }
+    assert all(scripts.values())
+    for script in scripts["sh"]:
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    for script in scripts["python"]:
+        compile(script, "script", "exec")
+    for script in scripts["yaml"]:
+        for document in yaml.safe_load_all(script):
+            assert {"apiVersion", "kind", "metadata", "spec"} == document.keys()
+
+
+def test_the_page_on_clusters_gives_options_that_there_are() -> None:
+    for verb in ("sweep", "combine"):
+        known = set(re.findall(r"--[a-z-]+", CliRunner().invoke(app, [verb, "--help"]).output))
+        lines = re.findall(rf"autodiff-sandbox,? {verb}\b(.*)", PAGE_ON_CLUSTERS)
+        given = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
+        assert given
+        assert given <= known

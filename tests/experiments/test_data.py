@@ -202,7 +202,7 @@ def test_a_damaged_file_is_refused_or_holds_finite_numbers(
         ),
         ({"data": "moons", "parameters": {"noise": 0.1, "n_samples": 50}}, (2, 40), "class 1: 1; class 0: 0"),
         ({"data": "circles", "parameters": {"factor": 0.2}}, (2, 800), "class 1: 1"),
-        ({"data": "classification", "parameters": {"n_features": 3}}, (3, 800), "class 1: 1"),
+        ({"data": "classification", "parameters": {"n_features": 3, "class_sep": 2}}, (3, 800), "class 1: 1"),
     ],
 )
 def test_a_set_has_its_classes_and_says_them(
@@ -231,6 +231,7 @@ def test_what_is_drawn_depends_on_every_parameter_given() -> None:
         ("moons", {"n_samples": 100.0}, "expected a whole number from 4"),
         ("moons", {"n_samples": 10**8}, "n_samples = 100000000"),
         ("circles", {"factor": 1}, "factor = 1"),
+        ("classification", {"class_sep": 0}, "class_sep = 0, expected a number from 0.001"),
         ("classification", {"n_features": 1}, "expected at least n_informative"),
         ("classification", {"n_clusters_per_class": 3}, "at most half of 2^n_informative, 2^2"),
         ("classification", {"n_samples": 10**7, "n_features": 10**4}, "of memory are needed"),

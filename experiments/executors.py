@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from experiments.files import GOES_ON, explained
 from experiments.group import Common, Group
+from experiments.own import OwnError
 from experiments.worker import Failure, Result, result, share, work
 from sandbox.typing import Array
 
@@ -54,6 +55,7 @@ class Executor(Protocol):
 
         Raises:
             MemoryError: there is too little for a group. WorkerError: a process was lost again.
+            OwnError: the user's functions failed.
         """
         ...
 
@@ -228,6 +230,8 @@ class Processes:
 
 def error_of(failure: Failure, group: Group, others: str) -> Exception:
     """What is raised for a group that was not trained beside `others`."""
+    if failure.own:
+        return OwnError(failure.own)
     what = described(group)
     if failure.memory:
         return MemoryError(f"too little to train {what} beside {others}")

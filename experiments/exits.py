@@ -9,6 +9,7 @@ from typer import Exit
 from experiments.data import DataError
 from experiments.executors import WorkerError
 from experiments.files import GOES_ON, StoreError
+from experiments.own import OwnError
 from experiments.sentences import escaped
 from experiments.spec import SpecError
 from experiments.verification import GradientError
@@ -31,7 +32,7 @@ def exit_codes(*, goes_on: bool) -> Iterator[None]:
     then = f", then {GOES_ON}" if goes_on else ""
     try:
         yield
-    except (SpecError, DataError, StoreError, WorkerError) as error:
+    except (SpecError, DataError, StoreError, WorkerError, OwnError) as error:
         raise failed(2, escaped(str(error))) from None
     except GradientError as error:
         raise failed(1, error) from None

@@ -1,7 +1,7 @@
 """A group of runs, trained: points in, results out, and nothing else; what a worker imports. NumPy alone."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -94,9 +94,7 @@ def run_group(group: Group, common: Common, progress: Progress) -> Trained:
     _check(group)
     architecture = group.points[0].architecture
     examples = common.examples[architecture.dtype]
-    step = steps_of(architecture, examples.X_train, examples.Y_train)
-    tests = steps_of(architecture, examples.X_test, examples.Y_test)
-    at_once = chunk_size(architecture, examples)
+    steps, at_once = _steps(common, architecture)
     parts = []
     if group.start is not None and (settled := _settled(group)).size:
         parts.append((settled, _extended(group, settled)))
@@ -104,7 +102,7 @@ def run_group(group: Group, common: Common, progress: Progress) -> Trained:
     for first, runs in _unfinished(group):
         for i in range(0, len(runs), at_once):
             some = runs[i : i + at_once]
-            parts.append((some, _trained(group, some, first, examples, (step, tests), progress)))
+            parts.append((some, _trained(group, some, first, examples, steps, progress)))
     return _joined(parts)
 
 
@@ -169,26 +167,43 @@ def _unfinished(group: Group) -> Iterator[tuple[int, Array]]:
 
 # --- one chunk ------------------------------------------------------------------------------
 
-_Steps = tuple[Callable[[int], Step], Callable[[int], Step]]
-"""On training and on test examples."""
+_OfNetworks = Callable[[int], Step]
+_Steps = Callable[[Sequence[Point], int], tuple[_OfNetworks, _OfNetworks]]
+"""Those of runs, from a step of theirs on: on training and on test examples."""
+
+
+def _steps(common: Common, architecture: Architecture) -> tuple[_Steps, int]:
+    """The steps, and how many networks are trained side by side."""
+    examples = common.examples[architecture.dtype]
+    parts = (examples.X_train, examples.Y_train), (examples.X_test, examples.Y_test)
+    if (own := common.own) is not None:
+        from experiments.own_step import own_steps  # reads files, which no other step needs
+
+        def of_own(runs: Sequence[Point], first: int) -> tuple[_OfNetworks, _OfNetworks]:
+            train, test = (own_steps(own, runs[0], first, X, Y) for X, Y in parts)
+            return train, test
+
+        return of_own, 1
+    train, test = (steps_of(architecture, X, Y) for X, Y in parts)
+    return lambda runs, first: (train, test), chunk_size(architecture, examples)
 
 
 def _trained(
-    group: Group, runs: Array, first: int, examples: Examples, steps_of: _Steps, progress: Progress
+    group: Group, runs: Array, first: int, examples: Examples, steps: _Steps, progress: Progress
 ) -> Trained:
     """Train these runs side by side, from step `first`."""
     began = time.perf_counter()
     points = [group.points[run] for run in runs]
-    dtype, steps = points[0].architecture.dtype, points[0].steps
+    dtype, last = points[0].architecture.dtype, points[0].steps
     rates = np.array([point.learning_rate for point in points], dtype)
     start = _part(group.start, runs) if first and group.start is not None else None
-    chunk = Chunk(rates, np.full((len(runs), steps + 1), np.nan), first)
+    chunk = Chunk(rates, np.full((len(runs), last + 1), np.nan), first)
     if start is not None:
         chunk.cost_curve[:, : first + 1] = start.cost_curve
         progress(first * len(runs), 0)
     initial = initial_parameters(points, examples.n_0) if start is None else start.parameters
-    chunk.train(initial, steps_of[0], progress)
-    accuracies = _accuracies(chunk, examples, steps_of)
+    chunk.train(initial, steps(points, first)[0], progress)
+    accuracies = _accuracies(chunk, examples, steps(points, last))
     taken = chunk.taken / chunk.taken.sum() if chunk.taken.any() else np.full(len(runs), 1 / len(runs))
     kept = np.array([i for i in chunk.final if group.keep[runs[i]]], np.int64)
     return Trained(
@@ -207,7 +222,7 @@ def _trained(
     )
 
 
-def _accuracies(chunk: Chunk, examples: Examples, steps_of: _Steps) -> Array:
+def _accuracies(chunk: Chunk, examples: Examples, steps_of: tuple[_OfNetworks, _OfNetworks]) -> Array:
     """On training and test examples, (2, runs)."""
     accuracies = np.full((2, len(chunk.learning_rates)), np.nan)
     if runs := list(chunk.final):

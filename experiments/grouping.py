@@ -26,6 +26,9 @@ PER_OUTPUT = 2e-8  # of an example: sigmoid, logarithm and cost
 PER_LAYER = 2e-6  # of a layer, however small: calls
 PER_RUN = 2e-4
 
+OWN_PACE = 6.0
+"""How many times as long a run takes that trains with the user's functions, about: 4 to 13, measured."""
+
 LONGEST = 5.0
 """Seconds of work in a group, at most, unless it is one run: what is lost when a process is killed."""
 
@@ -50,7 +53,9 @@ def work(point: Point, n_0: int, m: int) -> float:
     return point.steps * step + PER_RUN
 
 
-def groups(points: Sequence[Point], workers: int, n_0: int, m: int) -> list[tuple[Point, ...]]:
+def groups(
+    points: Sequence[Point], workers: int, n_0: int, m: int, pace: float = 1.0
+) -> list[tuple[Point, ...]]:
     """Groups of one architecture and number of steps, the longest first, so that the last ones to end end
     together. Each is of about `LONGEST` seconds of work, or less, so that there are `GROUPS_A_WORKER` groups
     for each worker, if there are as many points.
@@ -58,11 +63,12 @@ def groups(points: Sequence[Point], workers: int, n_0: int, m: int) -> list[tupl
     Args:
         points: different ones; their order is kept within a group.
         n_0: number of features. m: of training examples.
+        pace: how many times as long a run takes as `work` says.
     """
     alike: defaultdict[tuple[Architecture, int], list[Point]] = defaultdict(list)
     for point in points:
         alike[point.architecture, point.steps].append(point)
-    seconds = [work(some[0], n_0, m) for some in alike.values()]
+    seconds = [pace * work(some[0], n_0, m) for some in alike.values()]
     wanted = min(GROUPS_A_WORKER * workers, len(points))
     whole = math.fsum(len(some) * each for some, each in zip(alike.values(), seconds, strict=True))
     longest = min(LONGEST, whole / max(wanted, 1))

@@ -2,31 +2,38 @@
 that what is checked is what trains, in whatever process."""
 
 import hashlib
+import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sandbox.reading.snapshot import Snapshot
+
+
+class OwnError(RuntimeError):
+    """The user's functions failed while they trained; the message says which, where, and in which run."""
 
 
 @dataclass(frozen=True)
 class Own:
-    """The sources of a user's functions.
+    """A user's functions.
 
     Attributes:
-        path: as it was given.
-        sources: every file that takes part, by its path relative to a common folder; the first is the one
-            with the functions.
+        path: of their file, as it was given.
+        snapshot: what was read of it, and of the modules beside it that it imports.
+        names: those of the exercise's that are the user's, and written; the others are the sandbox's.
     """
 
     path: str
-    sources: tuple[tuple[str, bytes], ...]
+    snapshot: "Snapshot"
+    names: tuple[str, ...]
 
     @property
     def revision(self) -> str:
-        """A hash of the sources."""
-        digest = hashlib.sha256()
-        for name, content in self.sources:
-            digest.update(f"{name} {len(content)} ".encode() + content)
-        return digest.hexdigest()
+        """A hash of their source, the same wherever the file lies."""
+        return hashlib.sha256(self.source.encode()).hexdigest()
 
-
-def read_own(path: Path) -> Own:
-    raise NotImplementedError
+    @property
+    def source(self) -> str:
+        """JSON, the text of each file that takes part by its name."""
+        return json.dumps(self.snapshot.texts)

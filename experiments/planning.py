@@ -8,14 +8,17 @@ from typing import overload
 from experiments.data import Dataset, load_data
 from experiments.executors import Workers
 from experiments.group import Group, Trained
-from experiments.grouping import groups, work
+from experiments.grouping import OWN_PACE, groups, work
+from experiments.own import Own
+from experiments.own_check import own_functions
 from experiments.points import Architecture, Origin, Point
-from experiments.provenance import code_revision
+from experiments.provenance import revision_of
 from experiments.resources import Estimate, check_disk, check_memory, estimate
 from experiments.shards import Shard
 from experiments.spec import Spec
 from experiments.store import Found, Run, Store
 from experiments.verdicts import Verdicts
+from experiments.verification import NETWORKS, OWN_NETWORKS
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Survey:
     """What there is of a spec's runs, and what is missing.
 
     Attributes:
+        own: the user's functions, if they are to train.
         jobs: processes that train.
         points: of the spec; of a shard its own, and those that it must train to verify them.
         origin: of all their runs.
@@ -34,6 +38,7 @@ class Survey:
     """
 
     data: Dataset
+    own: Own | None
     jobs: int
     points: list[Point]
     origin: Origin
@@ -75,7 +80,8 @@ class Survey:
         alike: defaultdict[int, list[Point]] = defaultdict(list)
         for point in sorted(self.missing, key=lambda point: point not in sample):
             alike[self._first(point)].append(point)
-        found = [group for points in alike.values() for group in groups(points, self.jobs, *self.size)]
+        pace = OWN_PACE if self.own else 1.0
+        found = [group for points in alike.values() for group in groups(points, self.jobs, *self.size, pace)]
         found.sort(key=lambda group: (sample.isdisjoint(group), -sum(map(self.work, group))))
         return Groups(self, found)
 
@@ -122,7 +128,7 @@ def survey(
         shard: the part of the spec, if not the whole.
 
     Raises:
-        SpecError: the sweep is too large.
+        SpecError: the sweep is too large, or the user's functions cannot be read.
         DataError: the data cannot be used.
         StoreError: the results cannot be read.
     """
@@ -130,19 +136,22 @@ def survey(
     n_0, m = data.X_train.shape
     jobs = workers.workers
     check_memory(spec, n_0, m, 1 if workers.elsewhere else jobs, keep_parameters=keep_parameters)
-    origin = Origin(data.sha256, code_revision())
+    own = own_functions(spec)
+    origin = Origin(data.sha256, revision_of(own))
     points = spec.points()
     part = shard.part(points, lambda point: work(point, n_0, m)) if shard else points
-    verdicts = Verdicts(_of_alike(points, part) if shard else points, store, origin)
+    of_shard = _of_alike(points, part) if shard else points
+    verdicts = Verdicts(of_shard, store, origin, OWN_NETWORKS if own else NETWORKS)
     # What is verified does not depend on the shard: an architecture's sample is of all its points, also of
     # those in other shards. Runs are few in it, and nobody waits for another job.
     points = list(dict.fromkeys((*part, *sorted(verdicts.sample))))
     found = store.read(points, origin)
     keep = frozenset(points) if keep_parameters else verdicts.sample
     missing = [point for point in points if not _is_done(found.runs.get(point), point in keep)]
-    takes = estimate(missing, n_0, m, jobs, keep_parameters=keep_parameters)
+    pace = OWN_PACE if own else 1.0
+    takes = estimate(missing, n_0, m, jobs, keep_parameters=keep_parameters, pace=pace)
     check_disk(takes, store.results)
-    return Survey(data, jobs, points, origin, store, found, verdicts, keep, missing, takes)
+    return Survey(data, own, jobs, points, origin, store, found, verdicts, keep, missing, takes)
 
 
 def _is_done(run: Run | None, with_parameters: bool) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
+from experiments.own import Own
 from sandbox.typing import Array
 
 PACKAGES = (
@@ -52,6 +53,15 @@ ASKING = ("verdicts.py", "verification.py")
 def code_revision() -> str:
     """A hash of the sources that train: runs of one revision belong together, whatever git says of them."""
     return _hash_of_files(_folder(package) / name for package, names in TRAINING.items() for name in names)
+
+
+def revision_of(own: Own | None) -> str:
+    """The same where the user's functions train: of their source, and of what reads and calls them, too."""
+    if own is None:
+        return code_revision()
+    files = [_folder("sandbox.network") / "complete.py", _folder("experiments") / "own_step.py"]
+    ours = _hash_of_files((*files, *_sources(["sandbox.reading"])))
+    return hashlib.sha256(f"{code_revision()} {ours} {own.revision}".encode()).hexdigest()
 
 
 @functools.cache
@@ -101,6 +111,16 @@ def environment() -> dict[str, str]:
         "blas": ", ".join(sorted(blas)) or "unknown",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def described(own: Own | None) -> dict[str, str]:
+    """The user's functions, as text attributes; none where there are none."""
+    if own is None:
+        return {}
+    return {
+        "functions": own.path, "functions_revision": own.revision, "functions_written": ", ".join(own.names),
+        "functions_source": own.source,
+    }  # fmt: skip
 
 
 def sha256(*arrays: Array) -> str:

@@ -61,13 +61,15 @@ class _Need:
 
 
 def estimate(
-    points: Iterable[Point], n_0: int, m: int, workers: int, *, keep_parameters: bool = False
-) -> Estimate:
+    points: Iterable[Point], n_0: int, m: int, workers: int, *, keep_parameters: bool = False,
+    pace: float = 1.0,
+) -> Estimate:  # fmt: skip
     """What it takes to train these points, by rule of thumb: right within a factor of 2 or so.
 
     Args:
         n_0: number of features. m: of training examples.
         workers: processes that train, at most one for each point.
+        pace: how many times as long a run takes as `grouping.work` says.
     """
     alike = Counter(dataclasses.replace(point, learning_rate=0.0, seed=0, scheme="he") for point in points)
     if not alike:
@@ -78,7 +80,7 @@ def estimate(
         depth=max(architecture.depth for architecture in architectures),
         width=max(architecture.width for architecture in architectures),
     )
-    training = sum(count * work(point, n_0, m) for point, count in alike.items())
+    training = pace * sum(count * work(point, n_0, m) for point, count in alike.items())
     checks = sum(2 * _seconds_of_check(architecture, n_0, m) for architecture in architectures)
     steps = max(point.steps for point in alike)
     workers = min(workers, alike.total())

@@ -231,7 +231,7 @@ class Spec(Listing):
 
     name: Name = "main"
     data: Text = "digits"
-    functions: str | None = None
+    functions: Text | None = None
     target: Text | None = None
     positive: Labels = ()
     negative: Labels = ()

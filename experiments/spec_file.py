@@ -11,7 +11,7 @@ from experiments.source import named_set
 from experiments.texts import read_text
 
 LARGEST_FILE = 10**6  # bytes
-FILES = ("points", "functions", "data")
+FILES = ("data", "points", "functions")
 """The fields that are paths relative to the spec's file."""
 
 

@@ -16,9 +16,11 @@ from experiments.executors import Executor, Local, Workers, available_cores
 from experiments.group import Common
 from experiments.grouping import work
 from experiments.live import TRAINING, WRITING, LiveFile, Working
+from experiments.own import Own, OwnError
+from experiments.own_check import check_own, tested
 from experiments.planning import Groups, Survey, survey
 from experiments.progress import Show, Status
-from experiments.provenance import environment
+from experiments.provenance import described, environment
 from experiments.resources import Estimate
 from experiments.sentences import shown
 from experiments.shards import Shard, divided
@@ -26,7 +28,7 @@ from experiments.spec import Spec, SpecError
 from experiments.store import Store, StoreError
 from experiments.training import prepared
 from experiments.verdicts import Checks
-from experiments.verification import Verification
+from experiments.verification import Tested, Verification
 from experiments.worker import Result
 from sandbox.typing import Array, Scheme
 
@@ -43,6 +45,7 @@ class Plan:
         outdated: of the others, those that another revision of the code has trained.
         groups: in so many the others train, in so many processes (`jobs`).
         estimate: of what that takes.
+        own: the user's functions, if they are to train: read, and not checked.
     """
 
     points: int
@@ -51,6 +54,7 @@ class Plan:
     groups: int
     jobs: int
     estimate: Estimate
+    own: Own | None
 
 
 def plan(
@@ -62,8 +66,7 @@ def plan(
         there = survey(spec, _store(results), workers, keep_parameters, shard)
     return Plan(
         points=len(there.points), done=len(there.points) - len(there.missing), outdated=there.found.outdated,
-        groups=len(there.groups()), jobs=there.jobs,
-        estimate=there.estimate,
+        groups=len(there.groups()), jobs=there.jobs, estimate=there.estimate, own=there.own,
     )  # fmt: skip
 
 
@@ -85,7 +88,9 @@ def run_sweep(
         SpecError: the sweep is too large, or `jobs` is no count.
         DataError: the data cannot be used.
         StoreError: the results cannot be read or written, or another process is at them.
-        GradientError: a gradient is wrong; no run of its architecture is stored.
+        GradientError: a gradient is wrong; no run of its architecture is stored. If it is of the user's
+            functions, nothing is trained.
+        OwnError: the user's functions failed while they trained.
         WorkerError: processes that train were lost, or those of the cluster are not to be had.
         MemoryError: there is too little.
     """
@@ -98,10 +103,11 @@ def run_sweep(
     ):
         there = survey(spec, store, workers, keep_parameters, shard)
         examples = {dtype: prepared(there.data, dtype) for dtype in spec.all_values("dtype")}
-        groups, common = there.groups(), Common(examples)
+        functions = _checked_functions(there, spec)
+        groups, common = there.groups(), Common(examples, there.own)
         with (
             workers.executor(groups, common, folder) as training,
-            Checks(there.verdicts, there.data) as checks,
+            Checks(there.verdicts, there.data, functions) as checks,
         ):
             made_by = environment()
             live.does(TRAINING, there.origin)
@@ -162,7 +168,7 @@ def _written(spec: Spec, there: Survey, made_by: Mapping[str, str], keep_paramet
     ]
     about = {
         "spec": spec.canonical(), "data_source": there.data.source,
-        "data_preprocessing": there.data.preprocessing, **made_by,
+        "data_preprocessing": there.data.preprocessing, **made_by, **described(there.own),
     }  # fmt: skip
     return write_dataset(
         there.store, spec.name, there.points, there.origin, verifications, about, parameters=keep_parameters
@@ -183,6 +189,18 @@ def _workers(jobs: int | None, dask: str | None, shard: Shard | None) -> Iterato
             )
     with connected(dask) as cluster:
         yield cluster
+
+
+def _checked_functions(there: Survey, spec: Spec) -> Tested | None:
+    """The user's functions, if there is anything to train or to verify; they are checked before it begins.
+
+    Raises:
+        GradientError: one is wrong.
+    """
+    if there.own is None or not (there.missing or there.verdicts.lacks_any):
+        return None
+    check_own(there.own, spec)
+    return tested(there.own)
 
 
 def _store(results: Path) -> Store:
@@ -253,10 +271,18 @@ class _Sweep:
         for points, trained in self.there.stored_sample():
             self.checks.take(points, trained)
         self._go_on()
-        for result in training.results(self._tell):
-            self.trained[result.number] = True
-            self.held.append(result)
-            self.checks.take(self.groups.points[result.number], result.trained)
+        try:
+            for result in training.results(self._tell):
+                self.trained[result.number] = True
+                self.held.append(result)
+                self.checks.take(self.groups.points[result.number], result.trained)
+        except OwnError:
+            self._conclude()  # what the user's functions did before they failed is kept
+            raise
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Wait for the checks that are under way, and store what they allow."""
         while self.checks.running:
             self._go_on(SHOW_EVERY)
         self._go_on()

@@ -92,6 +92,10 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
         points: Annotated[
             str | None, Option(metavar="FILE", help="CSV file with a line for each run, as export writes.")
         ] = None,
+        functions: Annotated[
+            str | None,
+            Option(metavar="PATH", help="File, notebook or note with your functions, to train with."),
+        ] = None,
         results: Results = Path("results"),
         jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
         dask: Annotated[
@@ -119,6 +123,7 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
             "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
             "points": points,
+            "functions": functions,
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
         part = Shard.parsed(shard) if shard is not None else None
@@ -227,8 +232,10 @@ def warnings_in_a_line() -> Iterator[None]:
 def plan_in_words(plan: Plan) -> str:
     """What a sweep would do, a line each."""
     estimate = plan.estimate
-    outdated = f", {plan.outdated} trained by another revision of the code" if plan.outdated else ""
-    return (
+    others = "another revision of the code" + (" or other functions" if plan.own else "")
+    outdated = f", {plan.outdated} trained by {others}" if plan.outdated else ""
+    own = f"yours    {plan.own.path}: {', '.join(plan.own.names)}; not checked yet\n" if plan.own else ""
+    return own + (
         f"runs     {plan.points}, of which {plan.done} done{outdated}\n"
         f"groups   {plan.groups}, in {plan.jobs} processes\n"
         f"time     about {estimate.seconds:.2g} s\n"

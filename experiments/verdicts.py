@@ -11,7 +11,16 @@ from experiments.points import Architecture, Origin, Point
 from experiments.provenance import checker_revision
 from experiments.store import Store
 from experiments.training import stacked
-from experiments.verification import Moment, Verification, initial_networks, sample, unverified, verify
+from experiments.verification import (
+    NETWORKS,
+    Moment,
+    Tested,
+    Verification,
+    initial_networks,
+    sample,
+    unverified,
+    verify,
+)
 from sandbox.typing import Parameters, Scheme
 
 
@@ -23,18 +32,27 @@ class Verdicts:
         lacking: for each moment, the architectures without a verdict, and for which schemes.
     """
 
-    def __init__(self, points: Sequence[Point], store: Store, origin: Origin) -> None:
+    def __init__(self, points: Sequence[Point], store: Store, origin: Origin, most: int = NETWORKS) -> None:
+        """Args:
+        most: networks that are checked of an architecture, unless it has more schemes.
+        """
+        self.most = most
         self.store, self.origin, self.checker = store, origin, checker_revision()
         self.architectures = list(dict.fromkeys(point.architecture for point in points))
         stored = [v for a in self.architectures for v in store.verifications(origin, a)]
         moments: tuple[Moment, ...] = ("start", "end")
         self.lacking = {moment: unverified(points, moment, stored, self.checker) for moment in moments}
-        self.sample = sample(points, stored, self.checker)
+        self.sample = sample(points, stored, self.checker, most)
 
     @property
     def verified(self) -> int:
         """How many architectures are, at both moments."""
         return sum(map(self.hold_for, self.architectures))
+
+    @property
+    def lacks_any(self) -> bool:
+        """Whether any verdict is still to be given."""
+        return any(self.lacking.values())
 
     def hold_for(self, architecture: Architecture) -> bool:
         """Whether its gradients are verified, at both moments: then its runs count."""
@@ -44,8 +62,11 @@ class Verdicts:
 class Checks:
     """The checks under way, between `with` and its end."""
 
-    def __init__(self, verdicts: Verdicts, data: Dataset) -> None:
-        self.verdicts, self.data = verdicts, data
+    def __init__(self, verdicts: Verdicts, data: Dataset, own: Tested | None = None) -> None:
+        """Args:
+        own: the user's functions, if they train.
+        """
+        self.verdicts, self.data, self.own = verdicts, data, own
         self.running: dict[tuple[Moment, Architecture], Future[Verification]] = {}
         self.missing: defaultdict[Architecture, set[Point]] = defaultdict(set)
         for point in verdicts.sample:
@@ -55,9 +76,8 @@ class Checks:
 
     def __enter__(self) -> Self:
         for architecture, schemes in self.verdicts.lacking["start"].items():
-            self._begin(
-                "start", architecture, initial_networks(architecture, schemes, len(self.data.X_train))
-            )
+            n_0, most = len(self.data.X_train), self.verdicts.most
+            self._begin("start", architecture, initial_networks(architecture, schemes, n_0, most))
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -88,7 +108,14 @@ class Checks:
     def _begin(self, moment: Moment, architecture: Architecture, networks: Parameters) -> None:
         schemes: Sequence[Scheme] = self.verdicts.lacking[moment][architecture]
         self.running[moment, architecture] = self.thread.submit(
-            verify, architecture, moment, schemes, networks, self.data, self.verdicts.checker
+            verify,
+            architecture,
+            moment,
+            schemes,
+            networks,
+            self.data,
+            self.verdicts.checker,
+            self.own,
         )
 
     def collect(self, seconds: float = 0.0) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.group import Common, Group, Trained, run_group
+from experiments.own import OwnError
 from experiments.training import Examples
 
 COMMON = "common.pickle"
@@ -44,12 +45,14 @@ class Failure:
 
     Attributes:
         refused: by the system: what, in its words; "" if it did not.
+        own: what the user's functions did, if it is they that failed.
     """
 
     number: int
     memory: bool
     refused: str
     traceback: str
+    own: str = ""
 
 
 def result(
@@ -111,6 +114,8 @@ def outcome(
     """Train one group, whatever comes of it."""
     try:
         return result(number, group, common(), count, made_by)
+    except OwnError as error:
+        return Failure(number, False, "", "", str(error))
     except Exception as error:
         memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
         refused = str(error) if isinstance(error, OSError) else ""

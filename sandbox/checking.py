@@ -22,10 +22,10 @@ from sandbox.subjects import Subject, Subjects, What, subjects_of
 from sandbox.typing import Function, Inputs, Scheme, Value
 from sandbox.verifier.operation import Operation, check_operation
 from sandbox.verifier.progress import told
-from sandbox.verifier.recording import own_warnings
 from sandbox.verifier.report import Report, collected, strictly
 from sandbox.verifier.rows import Verdict
 from sandbox.verifier.search import CASES
+from sandbox.verifier.warned import own_warnings
 
 LARGEST = 10**8  # numbers in a network, in whose samples a check needs many times as many
 _OF_ONE_NETWORK = {"depth", "width", "examples", "scheme", "dtype", "seed"}
@@ -80,8 +80,8 @@ def check(
     Args:
         what: a function with one of the exercise's names; a mapping (`globals()`, say), a list, a module or
             the path of a Python file, a notebook, a note (Markdown) or a folder that hold such functions or
-            operations; an Operation; None for the sandbox's own functions. In a mapping, a module
-            or a file, operations whose name begins with "wrong" or "_" are left out.
+            operations, or such a file as it was read; an Operation; None for the sandbox's own functions. In
+            a mapping, a module or a file, operations whose name begins with "wrong" or "_" are left out.
         inputs: of an Operation, in place of its examples.
         contracts: whether to check those too (mutation, aliases, dtypes, single examples, ...).
         strict: whether manners (an update in place, a missing dA0, a warning, ...) are failures, and outputs

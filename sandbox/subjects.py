@@ -20,7 +20,7 @@ from sandbox.verifier.operation import Operation, operations_of
 from sandbox.verifier.rows import Matter, OutputRow, Scope, Verdict
 
 What: TypeAlias = (
-    Function | Mapping[str, Value] | Iterable[Value] | ModuleType | str | Path | Operation | None
+    Function | Mapping[str, Value] | Iterable[Value] | ModuleType | str | Path | Source | Operation | None
 )
 _HELPERS = {"sigmoid", "relu", "sigmoid_backward", "relu_backward"}
 _ENDINGS = (("backward", "forward"), ("bwd", "fwd"))
@@ -60,6 +60,8 @@ def subjects_of(what: What) -> Subjects:
         return {what.name: _of_operation(what)}
     if isinstance(what, str | Path):
         return _in_path(_path(what))
+    if isinstance(what, Source):
+        return _in_source(what)
     if isinstance(what, ModuleType):
         return _in_names(vars(what), what.__name__, what.__name__)
     if isinstance(what, Mapping):
@@ -145,8 +147,12 @@ def _in_mapping(names: Mapping[str, Value]) -> Subjects:
 def _in_path(path: Path) -> Subjects:
     if path.is_dir():
         return _in_folder(path)
-    source = read(path, FUNCTIONS)
-    return _in_names(vars(source.module), source.module.__name__, path.name, source)
+    return _in_source(read(path, FUNCTIONS))
+
+
+def _in_source(source: Source) -> Subjects:
+    file = Path(str(source.module.__file__))
+    return _in_names(vars(source.module), source.module.__name__, file.name, source)
 
 
 # --- a module -----------------------------------------------------------------------------------------------

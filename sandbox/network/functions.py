@@ -5,14 +5,13 @@ A function of the table finds its equation by the arguments of a call. `NETWORK`
 each other, in the order "inner ones before those that call them".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 
 from sandbox import network
-from sandbox.network import mirror, passes
+from sandbox.network import complete, mirror, passes
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.costs import COSTS
 from sandbox.network.mistakes import dropped_examples, of_activation, of_cost, of_linear_cache, of_values
@@ -20,14 +19,7 @@ from sandbox.typing import Array, Function, Inputs, Value
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.recording import Family, Place
 
-FUNCTIONS: Mapping[str, Function] = MappingProxyType({  # not a table that a check may bind
-    name: getattr(passes, name)
-    for name in (
-        "sigmoid", "relu", "linear_forward", "linear_activation_forward", "L_model_forward", "compute_cost",
-        "sigmoid_backward", "relu_backward", "linear_backward", "linear_activation_backward",
-        "L_model_backward", "update_parameters",
-    )
-})  # fmt: skip
+FUNCTIONS = complete.FUNCTIONS
 
 
 def _places() -> tuple[Place, ...]:

@@ -44,9 +44,10 @@ from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import Compared, check_local, compare_outputs, measured, met
 from sandbox.verifier.nested import copied
 from sandbox.verifier.progress import parts
-from sandbox.verifier.recording import Call, Recorder, quiet, stand_in, unrecorded
+from sandbox.verifier.recording import Call, Recorder, stand_in, unrecorded
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import Cause, Contract, ContractRow, Matter, OutputRow, Row, Verdict
+from sandbox.verifier.warned import quiet
 
 # --- the run --------------------------------------------------------------------------------------
 

@@ -34,10 +34,11 @@ from sandbox.network.wiring import (
 )
 from sandbox.typing import Array, ArrayLike, Cache, Function, LinearCache
 from sandbox.verifier.equation import Equation
-from sandbox.verifier.recording import Recorder, quiet, unrecorded
+from sandbox.verifier.recording import Recorder, unrecorded
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import ContractRow, Verdict
 from sandbox.verifier.search import smallest_failure
+from sandbox.verifier.warned import quiet
 
 # --- one operation --------------------------------------------------------------------------------
 

@@ -1,14 +1,13 @@
 """The equations of the whole network, by the names of its parameters W1, b1, ..., WL, bL."""
 
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
 
-from sandbox.network import mirror, passes
-from sandbox.network.functions import FUNCTIONS, SATURATED
+from sandbox.network import complete, mirror, passes
+from sandbox.network.functions import SATURATED
 from sandbox.network.mistakes import of_update
 from sandbox.network.validation import check_caches
 from sandbox.typing import Array, Function, Inputs, Value
@@ -26,16 +25,8 @@ class Kind:
     cost: str = "cross_entropy"
 
     def options(self, name: str, function: Function) -> dict[str, str]:
-        """The keywords by which a function in place of the one of this name is told: those that it has, and
-        with **kwargs those that are not the exercise's."""
-        keywords = FUNCTIONS[name].__kwdefaults__ or {}
-        try:
-            parameters = inspect.signature(function).parameters if keywords else {}
-        except (TypeError, ValueError):  # compiled code may have none
-            parameters = {}
-        any_other = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
-        chosen = {key: getattr(self, key) for key in keywords}
-        return {k: x for k, x in chosen.items() if k in parameters or (any_other and x != keywords[k])}
+        """The keywords by which a function in place of the one of this name is told."""
+        return complete.options(name, function, activation=self.activation, cost=self.cost)
 
     @property
     def g(self) -> Function:

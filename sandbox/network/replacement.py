@@ -21,9 +21,9 @@ from sandbox.network.workspace import Workspace, batch, is_possible
 from sandbox.typing import Array, ArrayLike, Cache, Function, Gradients, Parameters
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.local import compare_outputs, measured
-from sandbox.verifier.recording import quiet
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import OutputRow
+from sandbox.verifier.warned import quiet
 
 ASKED = slice(1, -2)
 """Where the networks that are asked about stand: between their neighbours, not in the middle."""

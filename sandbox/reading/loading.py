@@ -20,6 +20,7 @@ from sandbox.reading.parsing import Parsed, Statement, joined, parse
 from sandbox.reading.project import Place, only_importable, place_of
 from sandbox.reading.running import Ran, held_back, run
 from sandbox.reading.selection import selected, undefined
+from sandbox.reading.snapshot import Snapshot, importable, neighbours
 from sandbox.reading.unwritten import Definition, why_unwritten
 from sandbox.typing import Value
 
@@ -43,10 +44,11 @@ class Source:
     unwritten: Mapping[str, str]
 
 
-def read(path: Path, stand_ins: Mapping[str, Value], folder: Path | None = None) -> Source:
+def read(what: Path | Snapshot, stand_ins: Mapping[str, Value], folder: Path | None = None) -> Source:
     """Read a Python file, a notebook or a note, and run its definitions.
 
     Args:
+        what: a path; or what was read of a file at some moment, with the modules from beside it.
         stand_ins: what the caller looks for, and has for a name that nothing in the file defines.
         folder: of the project, if that is what is checked.
 
@@ -55,14 +57,27 @@ def read(path: Path, stand_ins: Mapping[str, Value], folder: Path | None = None)
     """
     if _reading.get():
         raise ValueError("check is called in the file that is being checked, which it may go on to be.")
-    parsed = _parsed(path)
+    it = what if isinstance(what, Snapshot) else Snapshot(what, tuple(_blocks(what)))
+    path, parsed = it.path, _parsed(it.path, it.blocks)
     place = place_of(path, parsed.statements, folder)
     selection = selected(parsed.statements, stand_ins)
-    with _alone():
+    with _alone(), importable(it.neighbours):
         module, ran = _run(selection.run, path, place)
     _supply(module, parsed, stand_ins)
     remarks = (*parsed.remarks, *_failed(ran), *_left_out(selection.left_out), *_warned(ran))
     return Source(module, remarks, _unwritten(parsed, ran, module))
+
+
+def snapshot(path: Path) -> Snapshot:
+    """What `read` reads of a file, as it is now.
+
+    Raises:
+        ValueError: as `read`.
+    """
+    blocks = tuple(_blocks(path))
+    statements = _parsed(path, blocks).statements
+    found = neighbours((s.node for s in statements), place_of(path, statements, None))
+    return Snapshot(path, blocks, found)
 
 
 def load_file(path: Path, stand_ins: Mapping[str, Value]) -> ModuleType:
@@ -86,8 +101,8 @@ def being_read() -> bool:
 # --- what is in it ------------------------------------------------------------------------------------------
 
 
-def _parsed(path: Path) -> Parsed:
-    blocks, python = _blocks(path), path.suffix not in (*NOTES, NOTEBOOK)
+def _parsed(path: Path, blocks: Sequence[Block]) -> Parsed:
+    python = path.suffix not in (*NOTES, NOTEBOOK)
     try:
         return reduce(joined, (parse(block, python=python) for block in blocks), Parsed(()))
     except SyntaxError as error:

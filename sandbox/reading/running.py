@@ -9,6 +9,7 @@ import io
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ from typing import TextIO
 
 from sandbox.reading.parsing import Statement
 from sandbox.verifier.loading import raised_at
-from sandbox.verifier.recording import own_warnings
+from sandbox.verifier.warned import own_warnings, surely
 
 LIMIT = 5.0
 """Seconds that a statement may take. An import of what is installed may take any time."""
@@ -121,28 +122,59 @@ def _within(seconds: float | None, work: Callable[[], None]) -> None:
 # --- what is held back -------------------------------------------------------------------------------------
 
 
+_holding: ContextVar[bool] = ContextVar("holding", default=False)
+_lock = threading.RLock()
+_streams = contextlib.ExitStack()
+_held: list[object] = []  # one for each that holds back, in several threads or nested
+
+
 class _Held(io.StringIO):
-    """Takes what this thread writes; other threads' goes where it went."""
+    """Takes what is written while this thread's output is held back; other threads' goes where it went."""
 
     def __init__(self, others: TextIO) -> None:
         super().__init__()
-        self.others, self.thread = others, threading.get_ident()
+        self.others = others
 
     def write(self, text: str) -> int:
-        mine = threading.get_ident() == self.thread
-        return super().write(text) if mine else self.others.write(text)
+        return len(text) if _holding.get() else self.others.write(text)
+
+    def flush(self) -> None:
+        if not _holding.get():
+            self.others.flush()
+
+    def isatty(self) -> bool:
+        return not _holding.get() and self.others.isatty()
 
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Nothing is printed, and `input()` finds the end of the file."""
-    stdin = sys.stdin
-    with contextlib.redirect_stdout(_Held(sys.stdout)), contextlib.redirect_stderr(_Held(sys.stderr)):
-        sys.stdin = io.StringIO()
-        try:
-            yield
-        finally:
-            sys.stdin = stdin
+    """Nothing that this thread prints is shown, and `input()` finds the end of the file."""
+    token, mine = _holding.set(True), object()
+    try:
+        _hold(mine)
+        yield
+    finally:
+        surely(lambda: _let_go(mine))
+        _holding.reset(token)
+
+
+def _hold(mine: object) -> None:
+    """The first puts the streams' stand-ins in place, for all threads."""
+    with _lock:
+        if not _held:
+            _streams.enter_context(contextlib.redirect_stdout(_Held(sys.stdout)))
+            _streams.enter_context(contextlib.redirect_stderr(_Held(sys.stderr)))
+            _streams.callback(setattr, sys, "stdin", sys.stdin)
+            sys.stdin = io.StringIO()
+        _held.append(mine)
+
+
+def _let_go(mine: object) -> None:
+    """The last takes them away."""
+    with _lock:
+        _held[:] = [other for other in _held if other is not mine]
+        if not _held:
+            _streams.close()
 
 
 @contextlib.contextmanager

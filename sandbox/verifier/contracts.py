@@ -19,9 +19,10 @@ from sandbox.verifier.loading import raised_at
 from sandbox.verifier.local import compare_outputs, measured
 from sandbox.verifier.nested import copied, difference
 from sandbox.verifier.progress import told
-from sandbox.verifier.recording import named_argument, own_warnings, quiet
+from sandbox.verifier.recording import named_argument
 from sandbox.verifier.rows import Contract, ContractRow, Matter, Verdict
 from sandbox.verifier.smaller import smaller
+from sandbox.verifier.warned import own_warnings, quiet
 
 EXAMPLES = 16  # contracts hold or fail on few examples
 _ENDS = {Contract.RUNS, Contract.VALUES}  # where they fail, the others would for the same reason

@@ -20,8 +20,8 @@ from sandbox.noise import is_float
 from sandbox.typing import Array, Inputs, Value
 from sandbox.verifier.equation import Equation
 from sandbox.verifier.nested import copied
-from sandbox.verifier.recording import quiet
 from sandbox.verifier.rows import Fault
+from sandbox.verifier.warned import quiet
 
 _ROWS = 12  # of Richardson's table
 _SHRINK = 2.0  # factor from one step to the next: from 1/20 of the argument's size to 1/40000, near a pole

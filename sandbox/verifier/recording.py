@@ -13,19 +13,17 @@ import functools
 import inspect
 import re
 import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import CellType, MethodType
 from typing import TypeAlias
 
-import numpy as np
-
 from sandbox.typing import Function, Inputs, Value
 from sandbox.verifier.loading import first_line, raised_at
 from sandbox.verifier.nested import Copies, difference
+from sandbox.verifier.warned import own_warnings, surely
 
 Place: TypeAlias = tuple[dict[Value, Value] | CellType, Value, str]
 """A namespace, a key in it, and the name of the family's function that is called by it; or the cell of a
@@ -99,7 +97,7 @@ class Recorder:
                 functions = self.family.functions.items()
                 yield {name: functools.partial(self.call, name, f) for name, f in functions}
             finally:
-                _surely(functools.partial(_unbind_all, bound))
+                surely(functools.partial(_unbind_all, bound))
 
     def calling(self, name: str, function: Function) -> Function:
         """The tested function of this name, whose calls of others are recorded; while the names are bound."""
@@ -272,19 +270,6 @@ def _unbind(place: Place) -> None:
                 _hold(namespace, key, original)
 
 
-def _surely(undo: Callable[[], None]) -> None:
-    """Does it to its end, whatever happens: Ctrl-C waits until all is as it was. It may be done twice."""
-    interrupted: KeyboardInterrupt | None = None
-    while True:
-        try:
-            undo()
-            break
-        except KeyboardInterrupt as error:
-            interrupted = error
-    if interrupted is not None:
-        raise interrupted
-
-
 def _unbind_all(places: list[Place]) -> None:
     while places:
         _unbind(places[-1])
@@ -300,57 +285,3 @@ def _dispatcher(name: str, original: Function) -> Function:
         return recorder.call(name, original, *args, **kwargs)
 
     return dispatched
-
-
-# --- warnings -------------------------------------------------------------------------------------
-
-_caught: ContextVar[list[str] | None] = ContextVar("caught", default=None)
-_filters = ExitStack()
-_catching: list[list[str]] = []  # the texts of all that are, in several threads or nested
-
-
-@contextmanager
-def own_warnings() -> Iterator[list[str]]:
-    """The texts of the warnings that this thread gives; other threads' go where they went. Of the
-    floating-point unit: as `np.errstate` says."""
-    caught: list[str] = []
-    token = _caught.set(caught)
-    try:
-        _catch(caught)
-        yield caught
-    finally:
-        _surely(lambda: _release(caught))
-        _caught.reset(token)
-
-
-def _catch(caught: list[str]) -> None:
-    """The first that catches warnings turns the filters off, for all threads."""
-    with _lock:
-        if not _catching:
-            _filters.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("always")
-            warnings.showwarning = functools.partial(_show, warnings.showwarning)
-        _catching.append(caught)
-
-
-def _release(caught: list[str]) -> None:
-    """The last restores them."""
-    with _lock:
-        _catching[:] = [other for other in _catching if other is not caught]
-        if not _catching:
-            _filters.close()
-
-
-def _show(others: Callable[..., None], message: Warning | str, *where: Value, **options: Value) -> None:
-    caught = _caught.get()
-    if caught is None:
-        others(message, *where, **options)
-    else:
-        caught.append(str(message))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Neither warnings nor those of the floating-point unit are shown."""
-    with own_warnings(), np.errstate(all="ignore"):
-        yield

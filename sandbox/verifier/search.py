@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from sandbox.typing import Value
 from sandbox.verifier.loading import raised_at
 from sandbox.verifier.progress import parts
-from sandbox.verifier.recording import own_warnings
 from sandbox.verifier.report import Report
 from sandbox.verifier.rows import OutputRow
+from sandbox.verifier.warned import own_warnings
 
 CASES = 25
 """Random cases, where nothing else is said."""

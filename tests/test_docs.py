@@ -73,6 +73,36 @@ def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch:
         exec(block, page)
 
 
+@pytest.mark.slow
+def test_the_page_on_functions_shows_what_a_sweep_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, readme = (ROOT / "docs/functions.md").read_text(), (ROOT / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+
+    def put(page: str, language: str, file: str) -> None:
+        source = re.search(rf"```{language}\n(# {file}\n.*?)```", page, re.S)
+        assert source, file
+        (tmp_path / file).write_text(source[1])
+
+    commands = re.findall(r"```sh\nautodiff-sandbox (.*?)\n```\n\n```\n(.*?)```", text, re.S)
+    put(text, "toml", "mine.toml")
+    put(text, "python", "raises.py")
+    for number, (command, shown) in enumerate(commands):
+        put(readme if number == 0 else text, "python", "my_backprop.py")
+        jobs = "--jobs 2" if "--dry-run" in command else "--jobs 1"
+        printed = CliRunner().invoke(app, [*command.split(), *jobs.split()])
+        assert printed.exit_code == (1 if number == 0 else 2 if "raises.py" in command else 0), printed.output
+        assert without_progress(printed.stderr + printed.stdout) == without_progress(shown)
+    attributes = text.rpartition("```python\n")[2].partition("```")[0]
+    exec(attributes, {"__name__": "page"})
+
+
+def without_progress(text: str) -> list[str]:
+    """Of which there are more lines where it is slow."""
+    return without_numbers("\n".join(line for line in text.splitlines() if not line.startswith("sweep ")))
+
+
 def without_numbers(text: str) -> list[str]:
     """Which depend on the BLAS in their last digits, and with them the spaces of a table."""
     text = re.sub(r"\b[0-9a-f]{32}\b", "KEY", text)  # which changes with the code that trains

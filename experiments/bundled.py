@@ -48,7 +48,7 @@ DRAWN: Mapping[str, Mapping[str, Parameter]] = {
         "n_redundant": Parameter(0, 0, _MOST_FEATURES),
         "n_repeated": Parameter(0, 0, _MOST_FEATURES),
         "n_clusters_per_class": Parameter(2, 1, 1000),
-        "class_sep": Parameter(1.0, 0, _MOST_NOISE),
+        "class_sep": Parameter(1.0, 1e-3, _MOST_NOISE),
         "flip_y": Parameter(0.01, 0, 1),
         "random_state": _SEED,
     },
@@ -96,7 +96,8 @@ def _checked(name: str, given: Mapping[str, int | float]) -> dict[str, int | flo
             raise DataError(
                 f"data_parameters: got {parameter} = {shown(value)}, expected {known[parameter].words}."
             )
-    numbers = {parameter: given.get(parameter, of.default) for parameter, of in known.items()}
+    asked = {parameter: given.get(parameter, of.default) for parameter, of in known.items()}
+    numbers = {each: value if known[each].is_whole else float(value) for each, value in asked.items()}
     if name == "classification":
         _check_features(numbers)
     return numbers

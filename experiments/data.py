@@ -83,7 +83,7 @@ def _is_odd(digit: Label) -> bool:
 
 def _read(source: Source) -> Raw:
     path = Path(source.data)
-    _check_path(path)
+    _check_path(path, source.data)
     if source.parameters:
         raise DataError(
             f"data_parameters: got {shown(dict(source.parameters))} for a file, expected none; they are of "
@@ -106,7 +106,7 @@ def _no_target(source: Source, what: str) -> DataError:
     )
 
 
-def _check_path(path: Path) -> None:
+def _check_path(path: Path, given: str) -> None:
     """DataError unless this is a regular file that may be read: a pipe might never begin."""
     try:
         if stat.S_ISREG(os.stat(path).st_mode):
@@ -115,13 +115,13 @@ def _check_path(path: Path) -> None:
         reason = "is a folder" if path.is_dir() else "is no file"
     except PermissionError:
         raise DataError(
-            f"data: no permission to read {shown(str(path))}; change it, or give another file."
+            f"data: no permission to read {shown(given)}; change it, or give another file."
         ) from None
     except (OSError, ValueError):  # a path that is too long, or holds a zero character
         reason = "is no file"
     like = "" if path.suffix else nearest(path.name.replace("-", "_"), SETS)
     raise DataError(
-        f"data: got {shown(str(path))}, which {reason}{like}; expected one of {', '.join(SETS)}, or the path "
+        f"data: got {shown(given)}, which {reason}{like}; expected one of {', '.join(SETS)}, or the path "
         f"of a file ({', '.join(ENDINGS)})."
     )
 

@@ -104,10 +104,7 @@ Some = Annotated[tuple[T, ...], FailFast(), Field(min_length=1), BeforeValidator
 Column = Annotated[tuple[T, ...], FailFast(), BeforeValidator(_as_tuple)]
 Text = Annotated[str, AfterValidator(_usable_text)]
 Number = Annotated[int, Field(ge=-LARGEST, le=LARGEST)] | Annotated[float, Field(allow_inf_nan=False)]
-Labels = Annotated[
-    tuple[Text | Number, ...],
-    BeforeValidator(lambda labels: tuple(labels) if isinstance(labels, list) else labels),
-]
+Labels = Annotated[tuple[Text | Number, ...], BeforeValidator(_as_tuple)]
 Name = Annotated[
     str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=LONGEST_NAME), AfterValidator(_usable_name)
 ]

@@ -153,13 +153,30 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
             f"spec file: cannot read {sentences.shown(what)} (no such file); give the path of a TOML file, "
             "or a NAME, which has no slash."
         )
-    if _is_number(what):
+    if sentences.is_number(what):
         raise SpecError(
             f"name: got {what!r}, expected a NAME that is no number; {SEVERAL} (and such a name as --name)."
         )
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def _parameters(given: list[str] | None) -> dict[str, int | float] | None:
+    """Those of "NAME=NUMBER"."""
+    if given is None:
+        return None
+    found: dict[str, int | float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name in found or not (name and sentences.is_number(number)):
+            why = "once" if name in found else "with a number"
+            raise SpecError(
+                f"--data-parameter: got {sentences.shown(text)}, expected NAME=NUMBER, as noise=0.2, each "
+                f"{why}; change it."
+            )
+        found[name] = int(number) if re.fullmatch(r"[+-]?\d{1,19}", number) else float(number)
+    return found
 
 
 def _overridden(fields: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,23 +198,6 @@ def fields_of_file(path: Path, options: Mapping[str, Any] | None = None) -> dict
     return fields if "name" in fields else fields | {"name": _name_of(path)}
 
 
-def _parameters(given: list[str] | None) -> dict[str, int | float] | None:
-    """Those of "NAME=NUMBER"."""
-    if given is None:
-        return None
-    found: dict[str, int | float] = {}
-    for text in given:
-        name, _, number = text.partition("=")
-        if name in found or not (name and _is_number(number)):
-            why = "once" if name in found else "with a number"
-            raise SpecError(
-                f"--data-parameter: got {sentences.shown(text)}, expected NAME=NUMBER, as noise=0.2, each "
-                f"{why}; change it."
-            )
-        found[name] = int(number) if re.fullmatch(r"[+-]?\d{1,19}", number) else float(number)
-    return found
-
-
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
     """The same; SpecError where one of them is an option, and no field."""
     for field in fields:
@@ -205,14 +205,6 @@ def _known(fields: dict[str, Any]) -> dict[str, Any]:
             option = f"--{field.replace('_', '-')}"
             raise SpecError(f"{field!r}: no such field; it is an option of the command line: {option}.")
     return fields
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _name_of(file: Path) -> str:

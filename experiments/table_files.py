@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.labels import labels_of
 from experiments.raw import DataError, Raw, check_size
-from experiments.sentences import nearest, shown
+from experiments.sentences import is_number, nearest, shown
 from sandbox.typing import Array
 
 if TYPE_CHECKING:
@@ -96,19 +96,11 @@ def _check_header(columns: Sequence[str], name: str, separator: str) -> None:
             f"data: column number {columns.index('') + 1} of {shown(name)} has no name; expected one for "
             "each (to_csv of pandas leaves the numbers of the rows out with index=False)."
         )
-    if all(map(_is_number, columns)):
+    if all(map(is_number, columns)):
         raise DataError(
             f"data: {shown(name)} begins with numbers, {shown(', '.join(columns))}; expected a header with "
             "the names of the columns."
         )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_columns(columns: Sequence[str], target: str | None, name: str) -> str:

@@ -90,6 +90,12 @@ good = {
     "dtype": st.sampled_from(["float64", "float32"]),
     "train_fraction": st.floats(0.2, 0.9),
     "split_seed": st.integers(0, 9),
+    "target": st.sampled_from(["label", "a b"]),
+    "positive": st.lists(st.integers(0, 3) | st.floats(0, 1) | st.just("yes"), max_size=3),
+    "standardise": st.booleans(),
+    "data_parameters": st.dictionaries(
+        st.sampled_from(["noise", "n_samples"]), st.integers(0, 9), max_size=2
+    ),
 }
 
 
@@ -160,7 +166,8 @@ def commands(draw: st.DrawFn) -> list[str]:
 
 
 OPTIONS = [
-    "name", "data", "train-fraction", "split-seed", "depth", "width", "learning-rate", "seed", "scheme",
+    "name", "data", "target", "positive", "data-parameter",
+    "train-fraction", "split-seed", "depth", "width", "learning-rate", "seed", "scheme",
     "activation", "cost", "steps", "dtype", "points", "results", "jobs", "depths",
 ]  # fmt: skip
 NO_SPECS = [

@@ -242,8 +242,8 @@ def test_the_path_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "got 0 lines"),
-        (ROWS, "got 1 lines"),
+        ("", "no column that says what a run is"),
+        (ROWS, "got no line of a run"),
         (ROWS.replace("depth", "dpeth") + "1,0.1,0,he", "line 1: got the column 'dpeth'"),
         (ROWS.replace("seed", "depth") + "1,0.1,0,he", "line 1: got the column 'depth' twice"),
         ("key\nabc", "no column that says what a run is"),

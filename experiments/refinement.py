@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.kinds import COLUMNS
+from experiments.lists.kinds import COLUMNS
+from experiments.lists.ranges import DIGITS, rounded
 from experiments.points import Architecture, Point
-from experiments.ranges import DIGITS, rounded
 from experiments.spec import LISTED, Listing, Spec, make_spec
 
 if TYPE_CHECKING:

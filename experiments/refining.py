@@ -11,7 +11,7 @@ from typer import Argument, Option
 from experiments.dataset import has_parameters, load
 from experiments.exits import exit_codes
 from experiments.files import StoreError
-from experiments.kinds import refused
+from experiments.lists.kinds import refused
 from experiments.points import Point
 from experiments.refinement import FINDERS, Found, grown, lines
 from experiments.sentences import nearest

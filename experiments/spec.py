@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from experiments.expansion import expanded
-from experiments.kinds import (
+from experiments.lists.expansion import expanded
+from experiments.lists.kinds import (
     COLUMNS,
     FIELDS,
     LARGEST,
@@ -35,9 +35,9 @@ from experiments.kinds import (
     Whole,
     refused,
 )
-from experiments.kinds import SpecError as SpecError
+from experiments.lists.kinds import SpecError as SpecError
+from experiments.lists.ranges import Range, spaced
 from experiments.points import Architecture, Point
-from experiments.ranges import Range, spaced
 from experiments.sentences import nearest, shown
 from experiments.source import SETS, Source
 from sandbox.network.activations import ACTIVATIONS

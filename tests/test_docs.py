@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,6 +103,29 @@ def test_the_page_on_functions_shows_what_a_sweep_says(
 def without_progress(text: str) -> list[str]:
     """Of which there are more lines where it is slow."""
     return without_numbers("\n".join(line for line in text.splitlines() if not line.startswith("sweep ")))
+
+
+@pytest.mark.slow
+def test_the_page_on_specs_shows_what_its_commands_print(tmp_path: Path) -> None:
+    text = (ROOT / "docs/specs.md").read_text()
+    for name, content in re.findall(r"```toml\n# (\w+\.toml)\n(.*?)```", text, re.S):
+        (tmp_path / name).write_text(content)
+    blocks = re.findall(r"```sh\n(.*?)```\n\n```\n(.*?)```", text, re.S)
+    assert len(blocks) == 6
+    for commands, shown in blocks:
+        program = f'autodiff-sandbox() {{ "{sys.executable}" -m experiments "$@"; }}\nset -e\n{commands}'
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            ["bash", "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert without_estimates(done.stdout) == without_estimates(shown)
+
+
+def without_estimates(text: str) -> list[str]:
+    """Nor is a plan the same on every machine, but for its runs."""
+    plan = ("groups ", "time ", "memory ", "disk ")
+    return without_numbers("\n".join(line for line in text.splitlines() if not line.startswith(plan)))
 
 
 def without_numbers(text: str) -> list[str]:

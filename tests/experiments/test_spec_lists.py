@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from experiments.export import COLUMNS as EXPORTED
-from experiments.kinds import COLUMNS, MOST_VALUES
+from experiments.lists.kinds import COLUMNS, MOST_VALUES
+from experiments.lists.points_file import OUTCOMES
 from experiments.points import Architecture, Point
-from experiments.points_file import OUTCOMES
 from experiments.resources import check_memory
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
@@ -242,8 +242,8 @@ def test_the_path_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "got 0 lines"),
-        (ROWS, "got 1 lines"),
+        ("", "no column that says what a run is"),
+        (ROWS, "got no line of a run"),
         (ROWS.replace("depth", "dpeth") + "1,0.1,0,he", "line 1: got the column 'dpeth'"),
         (ROWS.replace("seed", "depth") + "1,0.1,0,he", "line 1: got the column 'depth' twice"),
         ("key\nabc", "no column that says what a run is"),

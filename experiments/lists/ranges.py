@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.kinds import LARGEST, MOST_VALUES, SpecError, is_positive, refused
+from experiments.lists.kinds import LARGEST, MOST_VALUES, SpecError, is_positive, refused
 from experiments.sentences import nearest, shown
 from sandbox.typing import Array
 

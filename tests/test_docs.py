@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from experiments.bundled import DRAWN
 from typer.testing import CliRunner
 
 from experiments.cli import app
@@ -159,3 +160,25 @@ def test_the_page_on_clusters_gives_options_that_there_are() -> None:
         given = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
         assert given
         assert given <= known
+
+
+def test_the_page_on_data_shows_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/data.md").read_text()
+    table = re.search(r"`patients.csv`:\n\n```\n(.*?)```", text, re.S)
+    assert table
+    header, *rows = table[1].splitlines(keepends=True)
+    rows = (rows * 40)[:120]
+    monkeypatch.chdir(tmp_path)
+    Path("patients.csv").write_text("".join([header, *rows]))
+    Path("holes.csv").write_text("".join([header, *rows[:3], "55.0,,worse\n", *rows[4:]]))
+    refused = re.findall(r"^\$ autodiff-sandbox (.*)\n(Error: .*\n)", text, re.M)
+    assert len(refused) == 3
+    for command, sentence in refused:
+        assert CliRunner().invoke(app, command.split()).stderr == sentence
+
+
+def test_the_page_on_data_has_every_parameter_with_its_default() -> None:
+    text = (ROOT / "docs/data.md").read_text()
+    for name, parameters in DRAWN.items():
+        said = ", ".join(f"{parameter} {of.default:g}" for parameter, of in parameters.items())
+        assert f"| `{name}` | {said} |" in text

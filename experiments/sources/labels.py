@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.sentences import nearest, shown
+from experiments.sentences import LONGEST, nearest, shown
 from experiments.source import Label, Source
 from experiments.sources.raw import DataError, Raw
 from sandbox.typing import Array
@@ -113,7 +113,9 @@ def _listed(labels: Collection[Label]) -> str:
 
 
 def _plain(label: Label) -> str:
-    return f"'{label}'" if isinstance(label, str) and not label.isidentifier() else str(label)
+    """As it would be written on the command line."""
+    is_word = not isinstance(label, str) or (label.isidentifier() and len(label) < LONGEST)
+    return str(label) if is_word else shown(label)
 
 
 def _is_missing(label: Label | None) -> bool:

@@ -317,6 +317,12 @@ def test_of_many_labels_the_first_are_listed(tmp_path: Path) -> None:
     assert "holds 12 labels, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, ... (12 in all); say" in refusal(path)
 
 
+def test_labels_that_a_terminal_would_obey_are_shown_escaped(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "t.npz", y=np.array(["\x1b[31m", "\x1b[0m", "b c"] * 4))
+    assert refusal(path).endswith("positive = ['b c'], or --positive 'b c'.")
+    assert r"some of '\x1b[0m', '\x1b[31m', 'b c'" in refusal(path, positive=("\n",))
+
+
 # --- tables -----------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from experiments.answers.summary import Summary, frame, summary
 from experiments.dataset import load, load_together, write_dataset
 from experiments.export import to_csv
 from experiments.group import Trained
@@ -27,7 +28,6 @@ from experiments.points import Architecture, Origin, Point
 from experiments.provenance import environment
 from experiments.spec import Spec, make_spec
 from experiments.store import Store
-from experiments.summary import Summary, frame, summary
 from experiments.verification import Verification
 from sandbox.typing import Scheme
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Exit, Option, confirm
 
+from experiments.answers.tables import print_all
 from experiments.exits import exit_codes
 from experiments.files import StoreError, explained
 from experiments.points import Architecture, Origin
 from experiments.spec import SpecError
 from experiments.sweeping import Name, Results, named
-from experiments.tables import print_all
 
 if TYPE_CHECKING:
     import pandas
@@ -47,11 +47,11 @@ def show(
     Examples: autodiff-sandbox show main; autodiff-sandbox show main --where "depth == 8 and not diverged"
     --sort final_cost
     """
+    from experiments.answers.inventory import disk
+    from experiments.answers.selection import chosen, in_order
+    from experiments.answers.summary import attributes, axes, frame, summary
+    from experiments.answers.telling import told
     from experiments.dataset import ARCHITECTURE, load_together
-    from experiments.inventory import disk
-    from experiments.selection import chosen, in_order
-    from experiments.summary import attributes, axes, frame, summary
-    from experiments.telling import told
 
     name, results = named(name, results)
     runs, layers, verdicts = load_together(name, results, ("", "layers", "verification"), curves=False)
@@ -82,13 +82,13 @@ def _is_terminal() -> bool:
 
 
 def _print_json(answer: dict[str, Any]) -> None:
-    from experiments.summary import plain
+    from experiments.answers.summary import plain
 
     print(json.dumps(plain(answer), indent=1, allow_nan=False))
 
 
 def _print_runs(rows: pandas.DataFrame, shortened: bool) -> None:
-    from experiments.telling import runs_table
+    from experiments.answers.telling import runs_table
 
     print()
     print(runs_table(rows.head(FIRST) if shortened else rows))
@@ -106,8 +106,8 @@ def list_names(
 
     Example: autodiff-sandbox list
     """
-    from experiments.inventory import entries, unnamed
-    from experiments.listing import listed, listed_plainly
+    from experiments.answers.inventory import entries, unnamed
+    from experiments.answers.listing import listed, listed_plainly
 
     if results.is_file():
         raise StoreError(f"results: {results} is a file, expected a folder; choose another --results.")
@@ -134,9 +134,9 @@ def diff(
 
     Example: autodiff-sandbox diff main elsewhere/main.h5
     """
-    from experiments.comparison import compared
+    from experiments.answers.comparison import compared
+    from experiments.answers.differences import differences
     from experiments.dataset import load
-    from experiments.differences import differences
 
     found = differences(load(*named(a, results)), load(*named(b, results)))
     if as_json:
@@ -168,8 +168,8 @@ def rm(
 
     Example: autodiff-sandbox rm main --dry-run
     """
-    from experiments.listing import removed
-    from experiments.removal import planned, remove
+    from experiments.answers.listing import removed
+    from experiments.answers.removal import planned, remove
 
     asked, folder = _of_one_folder(names or [], results)
     if not asked and not unnamed:

@@ -26,9 +26,11 @@ from experiments.spec import SpecError
 from experiments.worker import Failure, Result
 
 CONNECTING = 5.0  # seconds until a scheduler answers
+ANSWERING = 120.0  # seconds until one that is busy does, or sends a result
 PATIENCE = 60.0  # seconds in which there may be no worker
 LOOK_EVERY = 2.0  # seconds: for workers that have come or gone
 CLOSING = 2.0  # seconds
+REPLICATING = 30.0  # seconds
 IN_FLIGHT = 2  # groups a worker: one that it trains, and the next
 ADDRESS = re.compile(r"((tcp|(?P<secure>tls))://)?([^][\s/:@]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?")
 QUIET = dict.fromkeys(("distributed", "distributed.client", "tornado", "tornado.application"), "critical")
@@ -60,7 +62,7 @@ class Cluster:
     def look(self) -> int:
         """How many workers there are now."""
         with self.asking():
-            self.workers = len(self.client.nthreads())
+            self.workers = len(self.client.nthreads(callback_timeout=ANSWERING))
         return self.workers
 
     def check(self, worker: str, has: Versions | Exception) -> None:
@@ -106,6 +108,9 @@ class Cluster:
             yield
         except (CancelledError, OSError, TimeoutError):
             raise self.gone() from None
+        except RuntimeError:  # from a client that has been closed since
+            if self.client.status == "running":
+                raise
         if self.client.status != "running":
             raise self.gone()
 
@@ -206,8 +211,7 @@ class Remote:
             return
         waiting = iter(range(len(self.groups)))
         seen = looked = time.monotonic()
-        # It lies with the scheduler, and each worker asks for it once: it outlives all of them.
-        common = self._submitted(bytes, self.common, key=f"{TOPIC}-{self.sweep}")
+        common = self._shared()
         while self._sent(waiting, common):
             for number in [number for number, future in self.flying.items() if future.done()]:
                 yield self._received(number)
@@ -219,6 +223,14 @@ class Remote:
                     raise self.cluster.no_worker()
             tell(self.counts.copy(), dict(self.busy))
             time.sleep(TELL_EVERY)
+
+    def _shared(self) -> Any:
+        """What all groups train with. The scheduler could make it again, should all workers be lost that have
+        it. All of them are given it at once: groups would rather wait for the first one that has."""
+        common = self._submitted(bytes, self.common, key=f"{TOPIC}-{self.sweep}")
+        with self.cluster.asking(), suppress(TimeoutError):  # who has not got it by then, will
+            self.cluster.client.replicate([common], callback_timeout=REPLICATING)
+        return common
 
     def _sent(self, waiting: Iterator[int], common: Any) -> bool:
         """Send more, as long as there are; whether something is on its way."""
@@ -241,7 +253,7 @@ class Remote:
         future = self.flying.pop(number)
         try:
             with self.cluster.asking():
-                outcome: Result | Failure | Refusal = future.result()
+                outcome: Result | Failure | Refusal = future.result(timeout=ANSWERING)
         except WorkerError:
             raise
         except Exception as error:

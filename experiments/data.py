@@ -10,15 +10,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from experiments.array_files import read_hdf5, read_npz
-from experiments.bundled import read_set
-from experiments.labels import Classes, classes
 from experiments.provenance import sha256
-from experiments.raw import DataError as DataError
-from experiments.raw import Raw
 from experiments.sentences import nearest, shown
 from experiments.source import SETS, SPLIT_SEED, TRAIN_FRACTION, Label, Source, named_set
-from experiments.table_files import SEPARATORS, read_parquet, read_text
+from experiments.sources.array_files import read_hdf5, read_npz
+from experiments.sources.bundled import read_set
+from experiments.sources.labels import Classes, classes
+from experiments.sources.raw import DataError as DataError
+from experiments.sources.raw import Raw
+from experiments.sources.table_files import SEPARATORS, read_parquet, read_text
 from sandbox.typing import Array
 
 HDF5, NPZ, PARQUET = (".h5", ".hdf5"), ".npz", ".parquet"

@@ -27,7 +27,7 @@ PER_LAYER = 2e-6  # of a layer, however small: calls
 PER_RUN = 2e-4
 
 OWN_PACE = 6.0
-"""How many times as long a run takes that trains with the user's functions, about: 4 to 13, measured."""
+"""How many times as long a run takes that trains with the user's functions, about: 4 to 15, measured."""
 
 LONGEST = 5.0
 """Seconds of work in a group, at most, unless it is one run: what is lost when a process is killed."""

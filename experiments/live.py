@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from experiments.files import HOST, read_regular
 from experiments.points import Architecture, Origin
@@ -54,7 +54,7 @@ class Live:
         label: of the part of the sweep, "" of a whole one.
         spec: as `Spec.canonical` has it.
         pid, host: of the process that sweeps; born: when that began, seconds since 1970.
-        started, written: the sweep, and this; UTC, ISO 8601.
+        started, written: the sweep, and this.
         doing: in words.
         origin: of its runs, once that is known.
         status: once it trains; speed: in run-steps a second; left: seconds, None: not known.
@@ -66,8 +66,8 @@ class Live:
     pid: int
     host: str
     born: float
-    started: str
-    written: str
+    started: AwareDatetime
+    written: AwareDatetime
     doing: str
     origin: Origin | None = None
     status: Status | None = None
@@ -78,7 +78,7 @@ class Live:
     @property
     def silent(self) -> float:
         """Seconds since it was written, by this machine's clock."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.written)).total_seconds()
+        return (datetime.now(UTC) - self.written).total_seconds()
 
     @property
     def alive(self) -> bool:
@@ -89,8 +89,14 @@ class Live:
             process = psutil.Process(self.pid)
             same: bool = abs(process.create_time() - self.born) < 5  # numbers are given again
             return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        except (psutil.Error, ValueError, OverflowError):  # or it is no number of a process
             return False
+
+    @property
+    def plausible(self) -> bool:
+        """Whether a sweep can have written it."""
+        steps = all(0 <= worker.steps_done <= worker.steps > 0 for worker in self.workers)
+        return steps and (self.status is None or 0 <= self.status.part <= 1)
 
 
 _LIVE = TypeAdapter(Live)
@@ -115,7 +121,7 @@ class LiveFile:
     @classmethod
     def of(cls, name: str, spec: str, folder: Path, label: str = "") -> Self:
         """Of this process. `folder`: its own for unfinished files, in the one where live files lie."""
-        now, pid = _now(), os.getpid()
+        now, pid = datetime.now(UTC), os.getpid()
         live = Live(name, label, spec, pid, HOST, psutil.Process(pid).create_time(), now, now, LOOKING)
         file = folder.parent / f"{name}{f'@{label}' if label else ''}{ENDING}"
         return cls(file, folder / file.name, live)
@@ -145,16 +151,12 @@ class LiveFile:
 
     def _write(self) -> None:
         began = self.clock()
-        self.live = replace(self.live, written=_now())
+        self.live = replace(self.live, written=datetime.now(UTC))
         with contextlib.suppress(OSError):  # a full disk ends a sweep when results cannot be written
             self.unfinished.write_bytes(_LIVE.dump_json(self.live))
             self.unfinished.replace(self.file)
         now = self.clock()
-        self.next = now + max(WRITE_EVERY, (now - began) / OF_THE_TIME)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
+        self.next = now + min(max(WRITE_EVERY, (now - began) / OF_THE_TIME), SILENT / 3)
 
 
 def sweeps_of(name: str, results: Path) -> list[Live]:
@@ -169,7 +171,9 @@ def names(results: Path) -> set[str]:
 
 
 def _all(results: Path) -> Iterator[Live]:
-    """What cannot be read, or is of another version, is left out."""
+    """What cannot be read, or is none of this version, is left out."""
     for file in (results / ".work").glob(f"*{ENDING}"):
         with contextlib.suppress(OSError, ValidationError):
-            yield _LIVE.validate_json(read_regular(file))
+            live = _LIVE.validate_json(read_regular(file))
+            if live.plausible:
+                yield live

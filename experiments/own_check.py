@@ -1,12 +1,12 @@
 """The user's functions as a spec names them: read, and checked before anything trains."""
 
-import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.own import Own
+from experiments.points import Architecture
 from experiments.sentences import shown
 from experiments.spec import Spec, SpecError
 from experiments.verification import GradientError, Tested
@@ -66,8 +66,8 @@ def tested(own: Own) -> Tested:
     return Tested(own.path, functions)
 
 
-def check_own(own: Own, spec: Spec) -> None:
-    """Check the functions as `autodiff-sandbox check` does, for each activation, cost and dtype of the spec.
+def check_own(own: Own, architectures: Iterable[Architecture]) -> None:
+    """Check the functions as `autodiff-sandbox check` does, for each activation, cost and dtype of these.
 
     Raises:
         GradientError: one is wrong, or could not be judged; the message has the report.
@@ -77,8 +77,7 @@ def check_own(own: Own, spec: Spec) -> None:
     from sandbox.verifier.rows import Verdict
 
     source = _source(own)
-    columns = "activation", "cost", "dtype"
-    for activation, cost, dtype in itertools.product(*map(spec.all_values, columns)):
+    for activation, cost, dtype in dict.fromkeys((a.activation, a.cost, a.dtype) for a in architectures):
         with held_back():
             report = check(source, activation=activation, cost=cost, dtype=dtype)
         unknown = {row.function for row in report.outputs if row.verdict is Verdict.NOT_JUDGED}

@@ -52,7 +52,8 @@ class OwnStep:
             for name in own.names:
                 if not callable(vars(module).get(name)):
                     raise OwnError(self._sentence(f"{name} is not defined in this process"))
-            functions = complete(module, own.names, passes)
+            beside = {neighbour.name for neighbour in own.snapshot.neighbours}
+            functions = complete(module, own.names, passes, beside)
         kind = {"activation": point.architecture.activation, "cost": point.architecture.cost}
         self._functions = {name: partial(f, **options(name, f, **kind)) for name, f in functions.items()}
 

@@ -44,7 +44,8 @@ TRAINING = {
 
 CHECKING = ("sandbox.network", "sandbox.noise", "sandbox.verifier")
 """The packages that check gradients."""
-ALL = ("experiments", "sandbox", "sandbox.reading", *CHECKING)
+ROOMS = ("experiments.answers", "experiments.lists", "experiments.sources")
+ALL = ("experiments", *ROOMS, "sandbox", "sandbox.reading", *CHECKING)
 ASKING = ("verdicts.py", "verification.py")
 """The sources of this one that say what is checked, and what is made of it."""
 

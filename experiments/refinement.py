@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.kinds import COLUMNS
+from experiments.lists.kinds import COLUMNS
+from experiments.lists.ranges import DIGITS, rounded
 from experiments.points import Architecture, Point
 from experiments.spec import LISTED, Listing, Spec, make_spec
 
 if TYPE_CHECKING:
     import xarray
 
-FINEST = 1e-5
+FINEST = {"float64": 1e-5, "float32": 1e-4}
 """Neighbouring learning rates that differ by less, as a part of them, are near enough."""
 
 
@@ -25,19 +26,28 @@ class Line:
     """Runs that differ in learning rate and seed alone, by these: the final cost, infinite where diverged."""
 
     of: Point
-    costs: dict[tuple[float, int], float]
+    costs: dict[float, dict[int, float]]
 
     @property
     def rates(self) -> list[float]:
-        return sorted({rate for rate, _ in self.costs})
+        return sorted(self.costs)
+
+    @property
+    def finest(self) -> float:
+        return FINEST[self.of.architecture.dtype]
+
+    def is_fine(self, low: float, high: float) -> bool:
+        """Whether these rates are near enough."""
+        return high < low * (1 + self.finest)
 
     def at(self, rate: float) -> list[float]:
-        return [cost for (each, _), cost in self.costs.items() if each == rate]
+        """The costs at this rate, of all seeds."""
+        return [*self.costs[rate].values()]
 
     def between(self, low: float, high: float) -> list[Point]:
         """A run halfway for each seed at one of the two."""
-        rate = float(f"{math.sqrt(low) * math.sqrt(high):.12g}")
-        seeds = sorted({seed for each, seed in self.costs if each in (low, high)})
+        rate = rounded(math.sqrt(low) * math.sqrt(high), DIGITS[self.of.architecture.dtype])
+        seeds = sorted({*self.costs[low], *self.costs[high]})
         a = self.of
         return [Point(a.architecture, a.scheme, rate, seed, a.steps) for seed in seeds]
 
@@ -61,13 +71,13 @@ def lines(runs: "xarray.Dataset") -> dict[Point, Line]:
     """The lines of a name's runs, in their order, each by a point with neither rate nor seed."""
     columns = [runs[column].values.tolist() for column in COLUMNS]
     costs = np.where(runs["diverged_at"] >= 0, np.inf, runs["final_cost"]).tolist()
-    found: defaultdict[Point, dict[tuple[float, int], float]] = defaultdict(dict)
+    found: defaultdict[Point, defaultdict[float, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for activation, cost, depth, width, dtype, scheme, rate, seed, steps, final in zip(
         *columns, costs, strict=True
     ):
         architecture = Architecture(depth, width, activation, cost, dtype)
-        found[Point(architecture, scheme, 0.0, 0, steps)][rate, seed] = final
-    return {of: Line(of, of_line) for of, of_line in found.items()}
+        found[Point(architecture, scheme, 0.0, 0, steps)][rate][seed] = final
+    return {of: Line(of, dict(of_line)) for of, of_line in found.items()}
 
 
 def boundary(line: Line) -> Found:
@@ -84,8 +94,8 @@ def boundary(line: Line) -> Found:
         return Found("", [], "runs diverged at the smallest learning rates alone; sweep smaller ones, too")
     low, high = gaps[-1]
     what = f"{low:.6g} to {high:.6g}"
-    if _is_fine(low, high):
-        return Found(what, [], f"it is known to a part of {FINEST:g}, which is near enough")
+    if line.is_fine(low, high):
+        return Found(what, [], f"it is known to a part of {line.finest:g}, which is near enough")
     return Found(what, line.between(low, high))
 
 
@@ -97,17 +107,15 @@ def best(line: Line) -> Found:
     if math.isinf(medians[lowest]):
         return Found("", [], "at every learning rate half of the runs diverged; sweep smaller ones, too")
     beside = rates[max(lowest - 1, 0) : lowest + 2]
-    gaps = [(low, high) for low, high in itertools.pairwise(beside) if not _is_fine(low, high)]
+    gaps = [(low, high) for low, high in itertools.pairwise(beside) if not line.is_fine(low, high)]
     points = [point for low, high in gaps for point in line.between(low, high)]
     what = f"{rates[lowest]:.6g} (cost {medians[lowest]:.6g})"
     if lowest in (0, len(rates) - 1):
         end = "smallest" if lowest == 0 else "largest"
         return Found(what, points, f"the best is the {end} learning rate; sweep {end[:-2]}r ones, too")
-    return Found(what, points, "" if points else f"it is known to a part of {FINEST:g}, which is near enough")
-
-
-def _is_fine(low: float, high: float) -> bool:
-    return high < low * (1 + FINEST)
+    return Found(
+        what, points, "" if points else f"it is known to a part of {line.finest:g}, which is near enough"
+    )
 
 
 FINDERS: dict[str, Callable[[Line], Found]] = {"boundary": boundary, "best": best}

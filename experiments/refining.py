@@ -11,7 +11,7 @@ from typer import Argument, Option
 from experiments.dataset import has_parameters, load
 from experiments.exits import exit_codes
 from experiments.files import StoreError
-from experiments.kinds import refused
+from experiments.lists.kinds import refused
 from experiments.points import Point
 from experiments.refinement import FINDERS, Found, grown, lines
 from experiments.sentences import nearest
@@ -31,6 +31,9 @@ def refine(
     ] = "boundary",
     results: Results = Path("results"),
     jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
+    dask: Annotated[
+        str | None, Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers train.")
+    ] = None,
     keep_parameters: Annotated[
         bool, Option("--keep-parameters", help="Store final parameters, also where the sweep did not.")
     ] = False,
@@ -49,7 +52,7 @@ def refine(
         raise refused("--of", of, f"expected 'boundary' or 'best'{nearest(of, FINDERS)}")
     name, results = named(name, results)
     with warnings_in_a_line():
-        before = load(name, results)
+        before = load(name, results, curves=False)
         kept = has_parameters(name, results)
         keep = kept or keep_parameters
         spec = make_spec({**json.loads(before.attrs["spec"]), "name": name})
@@ -57,11 +60,11 @@ def refine(
         found = _found(before, of)
         points = [point for each in found.values() for point in each.points]
         if points and dry_run:
-            there = plan(grown(spec, points), results, jobs=jobs, keep_parameters=keep)
+            there = plan(grown(spec, points), results, jobs=jobs, keep_parameters=keep, dask=dask)
             print(plan_in_words(there))
         elif points:
-            sweep(grown(spec, points), How(results, jobs, keep, quiet))
-        after = _found(load(name, results), of) if points and not dry_run else {}
+            sweep(grown(spec, points), How(results, jobs, keep, quiet, dask))
+        after = _found(load(name, results, curves=False), of) if points and not dry_run else {}
     for line in [] if quiet else _table(of, found, after):
         print(line)
 
@@ -71,7 +74,7 @@ def _check_current(spec: Spec, runs: "xarray.Dataset", results: Path, kept: bool
     done, there = plan(spec, results, keep_parameters=kept).done, runs.sizes["run"]
     if done < there:
         raise StoreError(
-            f"results: {there - done} of {there} runs of {spec.name!r} are of other data or another "
+            f"results: {there - done} of {there} runs of {spec.name!r} are of other data, functions or "
             "revision of the code, or no longer stored, expected none; run its sweep again first."
         )
 

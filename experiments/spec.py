@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from experiments.expansion import expanded
-from experiments.kinds import (
+from experiments.lists.expansion import expanded
+from experiments.lists.kinds import (
     COLUMNS,
     FIELDS,
     LARGEST,
@@ -35,9 +35,9 @@ from experiments.kinds import (
     Whole,
     refused,
 )
-from experiments.kinds import SpecError as SpecError
+from experiments.lists.kinds import SpecError as SpecError
+from experiments.lists.ranges import Range, spaced
 from experiments.points import Architecture, Point
-from experiments.ranges import Range, spaced
 from experiments.sentences import nearest, shown
 from experiments.source import SETS, Source
 from sandbox.network.activations import ACTIVATIONS
@@ -170,7 +170,7 @@ class Listing(BaseModel):
                     "remove the repeats."
                 )
         if "float32" in self.values("dtype"):
-            _check_in_float32(self._rates("float32"))
+            _check_in_float32(self._rates_in("float32"))
         return self
 
     @model_serializer(mode="wrap")
@@ -194,11 +194,13 @@ class Listing(BaseModel):
         found = getattr(self, FIELDS[column])
         return found if isinstance(found, tuple) else (found,)
 
-    def _rates(self, dtype: str) -> set[float]:
-        rates, dtypes = self.values("learning_rate"), self.values("dtype")
-        if len(rates) == len(dtypes) > 1:
-            return {rate for rate, of in zip(rates, dtypes, strict=True) if of == dtype}
-        return set(rates)
+    def _rates_in(self, dtype: str) -> set[float]:
+        """The learning rates of the runs of this dtype."""
+        columns = self._columns
+        if not {"learning_rate", "dtype"} <= columns.keys():
+            return set(self.values("learning_rate"))
+        pairs = zip(columns["learning_rate"], columns["dtype"], strict=True)
+        return {rate for rate, of in pairs if of == dtype}
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -5,10 +5,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from experiments.kinds import SpecError
+from experiments.lists.kinds import SpecError
+from experiments.lists.texts import read_text
 from experiments.sentences import shown
 from experiments.source import named_set
-from experiments.texts import read_text
 
 LARGEST_FILE = 10**6  # bytes
 FILES = ("data", "points", "functions")

@@ -103,7 +103,7 @@ def run_sweep(
     ):
         there = survey(spec, store, workers, keep_parameters, shard)
         examples = {dtype: prepared(there.data, dtype) for dtype in spec.all_values("dtype")}
-        functions = _checked_functions(there, spec)
+        functions = _checked_functions(there)
         groups, common = there.groups(), Common(examples, there.own)
         with (
             workers.executor(groups, common, folder) as training,
@@ -191,7 +191,7 @@ def _workers(jobs: int | None, dask: str | None, shard: Shard | None) -> Iterato
         yield cluster
 
 
-def _checked_functions(there: Survey, spec: Spec) -> Tested | None:
+def _checked_functions(there: Survey) -> Tested | None:
     """The user's functions, if there is anything to train or to verify; they are checked before it begins.
 
     Raises:
@@ -199,7 +199,7 @@ def _checked_functions(there: Survey, spec: Spec) -> Tested | None:
     """
     if there.own is None or not (there.missing or there.verdicts.lacks_any):
         return None
-    check_own(there.own, spec)
+    check_own(there.own, there.verdicts.architectures)
     return tested(there.own)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
@@ -18,6 +17,8 @@ from experiments.sparks import Spark
 from experiments.standing import Row
 
 BESIDES = 58  # columns that a row of one line takes besides its label
+BESIDES_WORKER = 14  # columns that a worker's line takes at least besides its name and what it trains
+LONGEST_WORKER = 15  # characters of a worker's name, the last
 LATE = 10.0  # seconds without a word, from which on it is said
 IN_A_LOG = 60  # lines
 COLUMNS: dict[str, JustifyMethod] = {
@@ -61,7 +62,7 @@ class View:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         height = console.height if console.is_terminal else IN_A_LOG
-        above = [*self._head(), *self._workers(max(height // 4, 1))]
+        above = [*self._head(), *self._workers(max(height // 4, 1), options.max_width)]
         used = sum(len(console.render_lines(part, options)) for part in above)
         yield from above
         if self.rows:
@@ -99,17 +100,20 @@ class View:
             return f"nothing heard of it for {last.silent:.0f} s, at {where}; if it has ended, {GOES_ON}"
         return f"stopped at {where}; {GOES_ON}"
 
-    def _workers(self, lines: int) -> Iterator[RenderableType]:
+    def _workers(self, lines: int, width: int) -> Iterator[RenderableType]:
         workers = [(live.label, worker) for live in self.sweeps for worker in live.workers]
         if not workers or self.state != "under way":
             return
         table = Table.grid(padding=(0, 1), expand=True)
-        table.add_column(no_wrap=True, overflow="crop")
-        table.add_column(no_wrap=True, overflow="crop")
-        table.add_column(min_width=6, ratio=1)
-        table.add_column(no_wrap=True, overflow="crop", justify="right")
-        for label, worker in workers[:lines]:
-            table.add_row(*_worker(label, worker))
+        names = [_worker_name(label, worker) for label, worker in workers[:lines]]
+        table.add_column()
+        table.add_column(max_width=max(width - max(map(len, names)) - BESIDES_WORKER, 1))
+        table.add_column(ratio=1)
+        table.add_column(justify="right")
+        for name, (_, worker) in zip(names, workers, strict=False):
+            cells = [Text(words, no_wrap=True, overflow="crop") for words in (name, _what(worker))]
+            part = worker.steps_done / worker.steps
+            table.add_row(*cells, ProgressBar(1.0, part), Text(f"{part:.0%}", no_wrap=True))
         yield table
         if len(workers) > lines:
             yield Text(f"and {len(workers) - lines} more workers", "dim")
@@ -135,20 +139,22 @@ def _bar(part: float) -> RenderableType:
 def _standing(live: Live) -> str:
     """What the process says, in words."""
     late = f", last heard of {live.silent:.0f} s ago" if live.silent > LATE else ""
-    late = f", since {datetime.fromisoformat(live.started).astimezone():%a %H:%M}{late}"
+    late = f", since {live.started.astimezone():%a %H:%M}{late}"
     if live.status is None:
         return live.doing + late
     left = "" if live.left is None else f", {live.left:.0f} s left"
     return f"{live.doing}, {in_words(live.status, Rate(live.speed, live.left))}{left}{late}"
 
 
-def _worker(label: str, worker: Working) -> tuple[RenderableType, ...]:
-    part = worker.steps_done / worker.steps
+def _worker_name(label: str, worker: Working) -> str:
+    address = worker.worker.rpartition("//")[2][-LONGEST_WORKER:]
+    return escaped(f"{label} {address}".strip())
+
+
+def _what(worker: Working) -> str:
     runs = f"{worker.runs} run{'' if worker.runs == 1 else 's'}"
     diverged = f", {worker.diverged} diverged" if worker.diverged else ""
-    what = f"depth {worker.architecture.depth}, width {worker.architecture.width}, {runs}{diverged}"
-    name = escaped(f"{label} {worker.worker}".strip())
-    return Text(name, "dim"), Text(what), ProgressBar(1.0, part), Text(f"{part:.0%}")
+    return f"depth {worker.architecture.depth}, width {worker.architecture.width}, {runs}{diverged}"
 
 
 # --- the best so far ----------------------------------------------------------------------------------

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from experiments.bundled import DRAWN
 from experiments.cli import app
+from experiments.sources.bundled import DRAWN
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,6 +74,59 @@ def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch:
     page: dict[str, object] = {"__name__": "page"}
     for block in re.findall(r"```python\n(.*?)```", text, re.S):
         exec(block, page)
+
+
+@pytest.mark.slow
+def test_the_page_on_functions_shows_what_a_sweep_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, readme = (ROOT / "docs/functions.md").read_text(), (ROOT / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+
+    def put(page: str, language: str, file: str) -> None:
+        source = re.search(rf"```{language}\n(# {file}\n.*?)```", page, re.S)
+        assert source, file
+        (tmp_path / file).write_text(source[1])
+
+    commands = re.findall(r"```sh\nautodiff-sandbox (.*?)\n```\n\n```\n(.*?)```", text, re.S)
+    put(text, "toml", "mine.toml")
+    put(text, "python", "raises.py")
+    for number, (command, shown) in enumerate(commands):
+        put(readme if number == 0 else text, "python", "my_backprop.py")
+        jobs = "--jobs 2" if "--dry-run" in command else "--jobs 1"
+        printed = CliRunner().invoke(app, [*command.split(), *jobs.split()])
+        assert printed.exit_code == (1 if number == 0 else 2 if "raises.py" in command else 0), printed.output
+        assert without_progress(printed.stderr + printed.stdout) == without_progress(shown)
+    attributes = text.rpartition("```python\n")[2].partition("```")[0]
+    exec(attributes, {"__name__": "page"})
+
+
+def without_progress(text: str) -> list[str]:
+    """Of which there are more lines where it is slow."""
+    return without_numbers("\n".join(line for line in text.splitlines() if not line.startswith("sweep ")))
+
+
+@pytest.mark.slow
+def test_the_page_on_specs_shows_what_its_commands_print(tmp_path: Path) -> None:
+    text = (ROOT / "docs/specs.md").read_text()
+    for name, content in re.findall(r"```toml\n# (\w+\.toml)\n(.*?)```", text, re.S):
+        (tmp_path / name).write_text(content)
+    blocks = re.findall(r"```sh\n(.*?)```\n\n```\n(.*?)```", text, re.S)
+    assert len(blocks) == 6
+    for commands, shown in blocks:
+        program = f'autodiff-sandbox() {{ "{sys.executable}" -m experiments "$@"; }}\nset -e\n{commands}'
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            ["bash", "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert without_estimates(done.stdout) == without_estimates(shown)
+
+
+def without_estimates(text: str) -> list[str]:
+    """Nor is a plan the same on every machine, but for its runs."""
+    plan = ("groups ", "time ", "memory ", "disk ")
+    return without_numbers("\n".join(line for line in text.splitlines() if not line.startswith(plan)))
 
 
 def without_numbers(text: str) -> list[str]:

@@ -7,9 +7,9 @@ copy of the passes is made whose names are the written functions', once and for 
 
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from types import MappingProxyType, ModuleType
+from types import FunctionType, MappingProxyType, ModuleType
 
 from sandbox.network import passes
 from sandbox.network.activations import ACTIVATIONS
@@ -56,25 +56,33 @@ class Passes:
         return {**self.functions, **written}
 
 
-def complete(module: ModuleType, names: tuple[str, ...], own: Passes) -> dict[str, Function]:
-    """The functions of these names of a module, with the others: wherever the module has the sandbox's or
-    none that is to be used (one that is not written yet), those of the copy are put."""
+def complete(
+    module: ModuleType, names: Collection[str], passes: Passes, beside: Collection[str] = ()
+) -> dict[str, Function]:
+    """The functions of these names of a module, with the others. Where the module, or one beside it with some
+    of these functions, calls the sandbox's, or one of the module's that is not written yet, the copy's stand
+    from now on.
+
+    Args:
+        beside: the names of modules that are nobody else's.
+    """
     written = {name: vars(module)[name] for name in names}
-    functions = own.completing(written)
-    spaces = [vars(module), *(getattr(inspect.unwrap(f), "__globals__", {}) for f in written.values())]
-    for space in {id(space): space for space in spaces}.values():
-        if space is not vars(passes):
-            _put(space, {name: f for name, f in functions.items() if name not in written})
-    return functions
+    others = passes.completing(written).items() - written.items()
+    stand_ins = {id(FUNCTIONS[name]): f for name, f in others}
+    stand_ins |= {id(f): other for name, other in others if callable(f := vars(module).get(name))}
+    spaces = [getattr(inspect.unwrap(f), "__globals__", {}) for f in written.values()]
+    for space in {id(s): s for s in spaces if s.get("__name__") in beside}.values():
+        _put(space, stand_ins)
+    _put(vars(module), stand_ins)
+    return {**dict(others), **written}
 
 
-def _put(space: dict[str, Value], functions: Mapping[str, Function]) -> None:
+def _put(space: dict[str, Value], stand_ins: Mapping[int, Function]) -> None:
     """In a module under the functions' names and under others, and in its tables."""
-    replaced = {id(FUNCTIONS[name]): f for name, f in functions.items()}
-    replaced |= {id(space[name]): f for name, f in functions.items() if callable(space.get(name))}
     for table in (space, *(value for value in list(space.values()) if type(value) is dict)):
         for key, value in list(table.items()):
-            if callable(value) and (f := replaced.get(id(value), replaced.get(id(inspect.unwrap(value))))):
+            plain = inspect.unwrap(value) if isinstance(value, FunctionType) else value
+            if f := stand_ins.get(id(value)) or stand_ins.get(id(plain)):
                 table[key] = f
 
 

@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+from experiments.answers.selection import chosen, in_order
+from experiments.answers.summary import frame
 from experiments.cli import app
 from experiments.dataset import load
 from experiments.points import Architecture, Point
-from experiments.selection import chosen, in_order
 from experiments.spec import SpecError
 from experiments.store import Store
-from experiments.summary import frame
 from tests.experiments.made import ENVIRONMENT, ORIGIN, SMALL, TIMES, combine, trained
 
 DEEP = replace(SMALL, depth=4)

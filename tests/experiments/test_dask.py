@@ -14,13 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from experiments import cluster
 from experiments.cli import app
+from experiments.cluster import connected
+from experiments.group import Common, Group
+from experiments.points import Architecture, Point
 from experiments.remote import versions
+from experiments.training import Examples
 from tests.experiments.test_sweep import assert_same, files
 
 pytest.importorskip("distributed")
@@ -174,6 +179,29 @@ def test_ctrl_c_cancels_what_is_under_way(dask: Dask, images: str, tmp_path: Pat
     assert said.splitlines()[-1].startswith("Interrupted; ")
     of_worker = psutil.Process(worker.pid)
     wait_until(lambda: of_worker.cpu_percent(0.5) < 20)
+
+
+@pytest.mark.slow
+def test_workers_tell_how_far_they_are_and_where_they_trained(dask: Dask, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).standard_normal((4, 2000))
+    examples = Examples(X, (X[:1] > 0).astype(float), X, (X[:1] > 0).astype(float))
+    groups = [
+        Group(tuple(Point(Architecture(2, 8), "he", rate, seed, 4000) for rate in (0.1, 1e9)), (False, False))
+        for seed in range(4)
+    ]
+    dask.worker(), dask.worker()
+    told: list[tuple[list[list[int]], dict[str, int]]] = []
+    with connected(dask.address) as workers:
+        wait_until(lambda: workers.look() == 2)
+        with workers.executor(groups, Common({"float64": examples}), tmp_path) as training:
+            found = list(training.results(lambda counts, busy: told.append((counts.tolist(), dict(busy)))))
+    assert {result.number for result in found} == {0, 1, 2, 3}
+    assert all(result.made_by and result.made_by["python"] for result in found)
+    assert any(
+        4000 < steps < 8000 for counts, _ in told for steps, _ in counts
+    )  # the diverged run's are done
+    assert any(len(busy) == 2 and len(set(busy.values())) == 2 for _, busy in told)
+    assert all(worker.startswith("tcp://") for _, busy in told for worker in busy)
 
 
 # --- whom it refuses --------------------------------------------------------------------------

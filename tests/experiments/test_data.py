@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from experiments import raw
 from experiments.cli import app
 from experiments.data import DataError, load_data
 from experiments.dataset import load
 from experiments.source import Source
+from experiments.sources import raw
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((12, 2))

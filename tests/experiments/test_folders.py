@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from experiments.answers.differences import differences
+from experiments.answers.removal import planned, remove
 from experiments.cli import app
 from experiments.dataset import load
-from experiments.differences import differences
-from experiments.removal import planned, remove
 from experiments.store import Store, StoreError
 from tests.experiments.made import ENVIRONMENT, ORIGIN, SMALL, TIMES, combine, points, put, trained, verdict
 

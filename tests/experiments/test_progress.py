@@ -179,16 +179,13 @@ def test_what_is_interrupted_in_a_notebook_says_so(cell: Handle) -> None:
 
 
 SWEEP_IN_A_CELL = """
-import os, pathlib
-from experiments.progress import default_progress
-from experiments.spec import make_spec
-from experiments.sweep import run_sweep
+import os
+import experiments
 
 with open("executed", "a") as file:  # also where another process imports or runs the cell
     print(os.getpid(), file=file)
 fields = {{"depths": [2], "schemes": ["he"], "steps": {steps}, "data": {data!r}}}
-with default_progress() as show:
-    run_sweep(make_spec(fields), pathlib.Path("results"), jobs=2, progress=show)
+runs = experiments.run_sweep(fields, jobs=2)
 """
 
 

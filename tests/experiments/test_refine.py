@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from experiments.cli import app
 from experiments.dataset import has_parameters, load
 from experiments.points import Architecture, Point
-from experiments.refinement import FINEST, Line, best, boundary, grown
+from experiments.refinement import Line, best, boundary, grown
 from experiments.spec import Spec, make_spec
 from experiments.sweep import plan, run_sweep
 
@@ -102,9 +102,10 @@ def test_options_take_the_place_of_fields_in_a_union_too(images: str, tmp_path: 
 # --- what is refined --------------------------------------------------------------------------
 
 
-def line(costs: dict[float, list[float]]) -> Line:
+def line(costs: dict[float, list[float]], dtype: str = "float64") -> Line:
     """Of a cost for each rate and seed; infinite where diverged."""
-    return Line(OF, {(rate, seed): cost for rate, all in costs.items() for seed, cost in enumerate(all)})
+    of = replace(OF, architecture=replace(OF.architecture, dtype=dtype))
+    return Line(of, {rate: dict(enumerate(of_seeds)) for rate, of_seeds in costs.items()})
 
 
 INF = float("inf")
@@ -124,7 +125,7 @@ def test_the_boundary_is_halved_on_a_log_scale_for_all_seeds_there() -> None:
         ({0.1: [1.0], 1.0: [1.0]}, "no run diverged; sweep larger"),
         ({0.1: [1.0, INF], 1.0: [INF, INF]}, "at every learning rate a run diverged; sweep smaller"),
         ({0.1: [INF], 1.0: [1.0]}, "at the smallest learning rates alone"),
-        ({0.1: [1.0], 0.1 * (1 + FINEST / 2): [INF]}, "near enough"),
+        ({0.1: [1.0], 0.1 * (1 + 1e-6): [INF]}, "near enough"),
     ],
 )
 def test_a_boundary_that_cannot_be_halved_says_why(costs: dict[float, list[float]], why: str) -> None:
@@ -146,12 +147,14 @@ def test_the_best_rate_has_the_lowest_median_and_gets_both_neighbours() -> None:
     assert "at every learning rate half of the runs diverged" in best(line({1.0: [1.0, INF, INF]})).why
 
 
-def test_halving_ends_where_the_rates_are_near_enough() -> None:
-    low, high, times = 1.0, 10.0, 0
-    while points := boundary(line({low: [1.0], high: [INF]})).points:
-        low, times = points[0].learning_rate, times + 1
-    assert times == 18
-    assert low < high
+@pytest.mark.parametrize(("dtype", "halvings"), [("float64", 18), ("float32", 15)])
+def test_halving_ends_where_the_rates_are_near_enough(dtype: str, halvings: int) -> None:
+    low, high, found = 1.0, 10.0, []
+    while points := boundary(line({low: [1.0], high: [INF]}, dtype)).points:
+        low = points[0].learning_rate
+        found.append(low)
+    assert len(found) == halvings
+    assert len({np.dtype(dtype).type(rate) for rate in [1.0, *found, high]}) == halvings + 2
 
 
 def test_a_spec_grows_by_points_and_those_of_before_stay() -> None:
@@ -225,5 +228,5 @@ def test_results_that_their_spec_would_not_give_today_are_not_refined(results: P
     shutil.rmtree(results / "runs")
     done = invoke("refine", "main", "--results", results)
     assert done.exit_code == 2
-    assert "6 of 6 runs of 'main' are of other data or another revision" in done.stderr
+    assert "6 of 6 runs of 'main' are of other data, functions or revision" in done.stderr
     assert "run its sweep again first" in done.stderr

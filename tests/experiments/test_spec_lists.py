@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from experiments.export import COLUMNS as EXPORTED
-from experiments.kinds import COLUMNS, MOST_VALUES
+from experiments.lists.kinds import COLUMNS, MOST_VALUES
+from experiments.lists.points_file import OUTCOMES
 from experiments.points import Architecture, Point
-from experiments.points_file import OUTCOMES
 from experiments.resources import check_memory
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
@@ -208,6 +208,13 @@ def test_columns_that_are_no_runs_are_refused(points: Any, words: str) -> None:
     assert words in refusal({"points": points})
 
 
+def test_rates_are_held_against_the_dtype_of_their_own_runs() -> None:
+    dtypes = {"depth": [1, 2], "dtype": ["float64", "float32"]}
+    others = {"seeds": [0], "schemes": ["he"]}
+    assert "1e-60, which is 0.0" in refusal({**others, "points": dtypes, "learning_rates": [1e-60, 0.1]})
+    assert make_spec({**others, "points": {**dtypes, "learning_rate": [1e-60, 0.1]}}).count == 2
+
+
 def test_a_file_has_a_line_a_run_and_other_columns_of_an_export_are_passed_over(tmp_path: Path) -> None:
     file = tmp_path / "points.csv"
     file.write_bytes(
@@ -235,8 +242,8 @@ def test_the_path_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "got 0 lines"),
-        (ROWS, "got 1 lines"),
+        ("", "no column that says what a run is"),
+        (ROWS, "got no line of a run"),
         (ROWS.replace("depth", "dpeth") + "1,0.1,0,he", "line 1: got the column 'dpeth'"),
         (ROWS.replace("seed", "depth") + "1,0.1,0,he", "line 1: got the column 'depth' twice"),
         ("key\nabc", "no column that says what a run is"),

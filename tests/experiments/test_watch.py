@@ -16,6 +16,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,6 +158,7 @@ def test_writing_it_takes_a_hundredth_of_the_time_at_most_however_slow_the_disk_
     pauses = np.diff(written)
     assert len(pauses) > 5
     assert pauses.min() >= 2.0  # 0.02 s of each 2 s
+    assert pauses.max() < SILENT / 2  # or it would be believed dead
 
 
 def test_a_part_of_a_sweep_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -190,6 +192,34 @@ def test_what_is_no_such_file_is_passed_over(content: bytes, tmp_path: Path) -> 
     assert watched(tmp_path).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ('"written":"', '"written":"x'), ('"part":0.25', '"part":Infinity'), ('"part":0.25', '"part":NaN'),
+        ('"steps":10,', '"steps":0,'), ('"runs":40', '"runs":null'), ('"born":0.0', '"born":"x"'),
+    ],
+)  # fmt: skip
+def test_what_no_sweep_can_have_written_is_passed_over(what: str, instead: str, tmp_path: Path) -> None:
+    left(tmp_path)
+    (file,) = (tmp_path / ".work").glob("*.json")
+    text = file.read_text()
+    assert what in text
+    file.write_text(text.replace(what, instead))
+    assert watched(tmp_path).exit_code == 2
+
+
+@pytest.mark.parametrize("spec", ["", "{", "[]", "null", '{"depths": "x"}', '{"field": 1}'])
+def test_a_spec_of_another_version_leaves_progress_to_be_seen(spec: str, tmp_path: Path) -> None:
+    left(tmp_path, spec=spec, host="elsewhere")
+    assert "10/40 runs" in watched(tmp_path, "--once").stdout
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 2**31, 2**70])
+def test_a_process_that_cannot_be_is_not_under_way(pid: int, tmp_path: Path) -> None:
+    left(tmp_path, pid=pid)
+    assert not any(live.alive for live in sweeps_of("main", tmp_path))
+
+
 # --- who lives --------------------------------------------------------------------------------
 
 
@@ -216,7 +246,7 @@ def test_a_process_on_another_machine_is_believed_dead_when_it_is_silent(tmp_pat
     left(tmp_path, host="elsewhere")
     (found,) = sweeps_of("main", tmp_path)
     assert found.alive
-    silent = replace(found, written="2026-01-01T00:00:00+00:00")
+    silent = replace(found, written=datetime(2026, 1, 1, tzinfo=UTC))
     assert silent.silent > SILENT
     assert not silent.alive
 
@@ -350,6 +380,16 @@ def test_it_fits_into_any_terminal_of_any_encoding(columns: int, encoding: str, 
         assert ("━" in "".join(lines)) == (encoding == "utf-8")
 
 
+def test_of_workers_of_a_cluster_the_part_is_never_cut_off(tmp_path: Path) -> None:
+    with under_way(tmp_path) as live:
+        live.does(TRAINING, ORIGIN)
+        live.next = 0.0
+        live(STATUS, lambda: [Working(f"tcp://10.0.12.{n}:41893", SMALL, 12, 1000, 410, 2) for n in (1, 2)])
+        lines = watched(tmp_path, "--once", columns=40).stdout.splitlines()
+    of_workers = [line for line in lines if re.search(r"10.0.12.[12]:41893 depth 2.*━.* 41%$", line)]
+    assert len(of_workers) == 2
+
+
 def test_no_more_is_shown_than_a_terminal_has_lines(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for depth in range(1, 20):
@@ -420,9 +460,21 @@ def test_a_finished_sweep_is_shown_once(images: str, tmp_path: Path) -> None:
     assert looks.look(np.inf).state == "stopped"
 
 
-def test_it_waits_for_a_sweep_and_follows_it_to_the_end(images: str, tmp_path: Path) -> None:
+def test_it_waits_for_a_sweep_and_follows_it_to_the_end(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, look = threading.Event(), Watch.look
+
+    def look_and_say(watch: Watch, seconds: float) -> View:
+        view = look(watch, seconds)
+        if any(live.doing == TRAINING for live in view.sweeps):
+            seen.set()
+        return view
+
+    monkeypatch.setattr(Watch, "look", look_and_say)
     spec = make_spec({**FEW, "steps": 300, "data": images})
-    sweep = threading.Timer(0.2, run_sweep, (spec, tmp_path), {"jobs": 1})
+    arguments = {"jobs": 1, "progress": lambda status: seen.wait(30)}
+    sweep = threading.Timer(0.2, run_sweep, (spec, tmp_path), arguments)
     sweep.start()
     result = watched(tmp_path, "--wait", "--every", "0.05")
     sweep.join()

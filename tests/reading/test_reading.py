@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -236,6 +237,7 @@ def test_a_name_that_the_caller_has_is_supplied(tmp_path: Path) -> None:
 
 LAST_LINES = """
 import sys
+import threading
 import numpy as np
 
 def f(x):
@@ -328,6 +330,33 @@ def test_what_a_file_prints_is_held_back_and_its_warnings_are_said(
     assert "While it was run it warned: divide by zero encountered in log." in found.remarks
     assert "line 6 is left out: it raised EOFError" in str(found.remarks)
     assert np.isinf(vars(found.module)["Y"])
+
+
+def test_what_is_held_back_in_one_thread_is_shown_from_another(capsys: pytest.CaptureFixture[str]) -> None:
+    stdout, stderr, stdin = sys.stdout, sys.stderr, sys.stdin
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with running.held_back():
+            first_is_in.set()
+            second_is_in.wait()
+            print("first")
+
+    def second() -> None:
+        first_is_in.wait()
+        with running.held_back():
+            second_is_in.set()
+            one.join()
+            print("second", file=sys.stderr)
+
+    one, other = threading.Thread(target=first), threading.Thread(target=second)
+    for thread in (one, other):
+        thread.start()
+    second_is_in.wait()
+    print("shown")
+    other.join()
+    assert (sys.stdout, sys.stderr, sys.stdin) == (stdout, stderr, stdin)
+    assert capsys.readouterr() == ("shown\n", "")
 
 
 def test_a_plot_window_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-from experiments.kinds import SpecError
+from experiments.lists.kinds import SpecError
 from experiments.sentences import shown
 
 

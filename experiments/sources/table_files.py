@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from experiments.labels import labels_of
-from experiments.raw import DataError, Raw, check_size
 from experiments.sentences import is_number, nearest, shown
+from experiments.sources.labels import labels_of
+from experiments.sources.raw import DataError, Raw, check_size
 from sandbox.typing import Array
 
 if TYPE_CHECKING:

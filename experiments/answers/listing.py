@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from experiments.inventory import Entry, Unnamed
+from experiments.answers.inventory import Entry, Unnamed
+from experiments.answers.removal import Removal
+from experiments.answers.tables import SHORT, moment, runs_of, table_of
 from experiments.machine import in_words
-from experiments.removal import Removal
 from experiments.sentences import escaped
-from experiments.tables import SHORT, moment, runs_of, table_of
 
 
 def listed(results: Path, entries: Sequence[Entry], left: Unnamed) -> Iterator[RenderableType]:

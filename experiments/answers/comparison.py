@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from experiments.differences import Agreement, Differences
+from experiments.answers.differences import Agreement, Differences
+from experiments.answers.tables import runs_of, table_of, value_of
 from experiments.sentences import escaped, shown
-from experiments.tables import runs_of, table_of, value_of
 
 WIDEST = 60  # characters of a value
 

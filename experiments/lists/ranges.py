@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.kinds import LARGEST, MOST_VALUES, SpecError, is_positive, refused
+from experiments.lists.kinds import LARGEST, MOST_VALUES, SpecError, is_positive, refused
 from experiments.sentences import nearest, shown
 from sandbox.typing import Array
 
@@ -76,7 +76,7 @@ def spaced(of: Range, show: Show = shown) -> tuple[Any, ...]:
         found: tuple[Any, ...] = _whole_values(of, of.num)
     else:
         space = np.geomspace if of.log else np.linspace
-        found = tuple(_rounded(rate, 12) for rate in space(float(of.start), float(of.stop), of.num))
+        found = tuple(rounded(rate, 12) for rate in space(float(of.start), float(of.stop), of.num))
     if len(set(found)) < of.num:
         within = "rounded to whole numbers" if of.whole else "within 12 digits"
         table = {"start": of.start, "stop": of.stop, "num": of.num}
@@ -97,7 +97,8 @@ def _whole_values(of: Range, num: int) -> tuple[int, ...]:
     return tuple(of.start + (2 * i * (of.stop - of.start) + gaps) // (2 * gaps) for i in range(num))
 
 
-def _rounded(rate: float, digits: int) -> float:
+def rounded(rate: float, digits: int) -> float:
+    """To so many significant digits."""
     return float(f"{rate:.{digits}g}")
 
 
@@ -173,4 +174,4 @@ def _place(of: Range, u: float, digits: int) -> float | int:
     else:
         value = low + u * (high - low)
     inside = min(max(value, of.start), of.stop)
-    return round(inside) if of.whole else _rounded(inside, digits)
+    return round(inside) if of.whole else rounded(inside, digits)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.raw import DataError, Raw
 from experiments.sentences import LONGEST, nearest, shown
 from experiments.source import Label, Source
+from experiments.sources.raw import DataError, Raw
 from sandbox.typing import Array
 
 MOST_SHOWN = 8

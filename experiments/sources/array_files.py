@@ -12,9 +12,9 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from experiments.labels import labels_of
-from experiments.raw import DataError, Raw, check_finite, check_size
 from experiments.sentences import shown
+from experiments.sources.labels import labels_of
+from experiments.sources.raw import DataError, Raw, check_finite, check_size
 from sandbox.typing import Array
 
 FORMATS = ("train_set_x", "train_set_y", "test_set_x", "test_set_y"), ("X", "y")

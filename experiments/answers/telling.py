@@ -13,11 +13,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from experiments.inventory import Disk
+from experiments.answers.inventory import Disk
+from experiments.answers.summary import Axis, Best, Boundary, Ended, Spread, Summary, Verified
+from experiments.answers.tables import SHORT, in_time, moment, table_of, value_of
 from experiments.machine import in_words
 from experiments.sentences import escaped
-from experiments.summary import Axis, Best, Boundary, Ended, Spread, Summary, Verified
-from experiments.tables import SHORT, in_time, moment, table_of, value_of
 from sandbox.verifier.rows import rounded_up, sigmas
 
 if TYPE_CHECKING:

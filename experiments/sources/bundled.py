@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.raw import DataError, Raw, check_size
 from experiments.sentences import nearest, shown
+from experiments.sources.raw import DataError, Raw, check_size
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.answers.inventory import Entry, GroupFile, entries, group_files
 from experiments.files import StoreError, explained
-from experiments.inventory import Entry, GroupFile, entries, group_files
 from experiments.locks import alone, forget
 from experiments.outcome import believed
 from experiments.store import VERDICT, WORK

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from experiments.kinds import COLUMNS, SpecError
+from experiments.lists.kinds import COLUMNS, SpecError
+from experiments.lists.texts import read_text
 from experiments.sentences import nearest, shown
-from experiments.texts import read_text
 
 LARGEST_FILE = 10**8  # bytes
 OUTCOMES = (
@@ -29,33 +29,33 @@ def read_points(file: str) -> dict[str, tuple[Any, ...]]:
     """
     about = f"points: {shown(file)}"
     reader = csv.reader(io.StringIO(read_text(Path(file), "points", "CSV", LARGEST_FILE), newline=""))
-    lines: list[int] = []
-    cells: list[list[str]] = []
     try:
-        for row in reader:
-            if row:
-                cells.append(row)
-                lines.append(reader.line_num)
+        cells, lines = _cells(reader, about)
     except csv.Error as error:
         raise SpecError(
             f"{about}, line {reader.line_num}: {error}, expected CSV; change that line."
         ) from None
-    if len(cells) < 2:
-        raise SpecError(
-            f"{about}: got {len(cells)} lines, expected names of columns and a line for each run."
-        )
-    names = _checked_names(cells.pop(0), f"{about}, line {lines.pop(0)}")
-    for line, row in zip(lines, cells, strict=True):
+    if not lines:
+        raise SpecError(f"{about}: got no line of a run, expected names of columns and a line for each run.")
+    return {name: _values(name, of_column, lines, about) for name, of_column in cells.items()}
+
+
+def _cells(reader: Any, about: str) -> tuple[dict[str, list[str]], list[int]]:
+    """Of each column that says what a run is, its cells; and the line of each row."""
+    names = _checked_names(next(filter(None, reader), []), f"{about}, line {reader.line_num}")
+    cells: dict[str, list[str]] = {name: [] for name in names if name in COLUMNS}
+    places = [(names.index(name), of_column) for name, of_column in cells.items()]
+    lines = []
+    for row in filter(None, reader):  # without empty lines
         if len(row) != len(names):
             raise SpecError(
-                f"{about}, line {line}: got {len(row)} cells, expected {len(names)}, as many as there are "
-                "columns; change that line."
+                f"{about}, line {reader.line_num}: got {len(row)} cells, expected {len(names)}, as many as "
+                "there are columns; change that line."
             )
-    return {
-        name: _values(name, [row[i] for row in cells], lines, about)
-        for i, name in enumerate(names)
-        if name in COLUMNS
-    }
+        lines.append(reader.line_num)
+        for i, of_column in places:
+            of_column.append(row[i])
+    return cells, lines
 
 
 def _checked_names(names: list[str], where: str) -> list[str]:

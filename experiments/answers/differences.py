@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.answers.summary import attributes, plain
 from experiments.dataset import RUN
 from experiments.export import table
-from experiments.summary import attributes, plain
 from sandbox.typing import Array
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.kinds import COLUMNS, FIELDS, SpecError, refused
-from experiments.points_file import read_points
-from experiments.ranges import DIGITS, LOWEST, Range, drawn, read_draw, read_range, spaced
+from experiments.lists.kinds import COLUMNS, FIELDS, SpecError, refused
+from experiments.lists.points_file import read_points
+from experiments.lists.ranges import DIGITS, LOWEST, Range, drawn, read_draw, read_range, spaced
 from experiments.sentences import nearest, shown
 
 ASKED = ("depth", "learning_rate", "seed", "scheme")

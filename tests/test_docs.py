@@ -14,6 +14,7 @@ from experiments.bundled import DRAWN
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from experiments.sources.bundled import DRAWN
 
 ROOT = Path(__file__).parents[1]
 

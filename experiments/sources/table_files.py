@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 EMPTY = ("", "nan", "na", "n/a", "null", "none", "<na>", "inf", "-inf")
 """Texts, in small letters, where a number is missing or too large."""
+LABEL = 2  # numbers that take as much memory as a label, which is an object of Python's
+ARROW = 2  # times as much, where pyarrow holds the table too
 BLOCK = 2**20
 _INDEX = re.compile(r"__index_level_\d+__")  # the numbers of rows, which pandas stores in Parquet files
 
@@ -37,7 +39,8 @@ def read_text(path: Path, target: str | None) -> Raw:
             target = _check_columns(columns, target, path.name)
             lines = _lines(path)
             check_size(
-                f"data: {shown(path.name)} has {len(columns)} columns and {lines} lines", len(columns) * lines
+                f"data: {shown(path.name)} has {len(columns)} columns and {lines} lines",
+                (len(columns) + LABEL) * lines,
             )
             return _raw(_frame(file, columns, separator, target, path.name), target, path.name)
     except UnicodeDecodeError:
@@ -137,7 +140,8 @@ def read_parquet(path: Path, target: str | None) -> Raw:
             columns = [column for column in columns if not _INDEX.fullmatch(column)]
             target = _check_columns(columns, target, path.name)
             check_size(
-                f"data: {shown(path.name)} has {rows} rows and {len(columns)} columns", len(columns) * rows
+                f"data: {shown(path.name)} has {rows} rows and {len(columns)} columns",
+                ARROW * (len(columns) + LABEL) * rows,
             )
             table = file.read().select(columns).to_pandas(ignore_metadata=True)
     except DataError:

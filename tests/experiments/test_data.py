@@ -417,7 +417,7 @@ def test_without_pyarrow_a_parquet_file_is_refused(tmp_path: Path, monkeypatch: 
 def test_a_table_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_table(tmp_path / "t.csv", rows())
     monkeypatch.setattr(raw, "available_memory", lambda: 1000.0)
-    assert "'t.csv' has 3 columns and 13 lines, for which 1.56 kB of memory" in refusal(path, target="label")
+    assert "'t.csv' has 3 columns and 13 lines, for which 2.6 kB of memory" in refusal(path, target="label")
 
 
 # --- archives, and files in general -----------------------------------------------------------

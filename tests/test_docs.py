@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from experiments.bundled import DRAWN
 from typer.testing import CliRunner
 
 from experiments.cli import app

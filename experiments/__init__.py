@@ -1,6 +1,54 @@
 """What is done with verified gradients: sweeps over learning rate, depth and initialisation.
 
-`spec` says what to run, `data` loads the examples, `training` trains a stack of networks, `sweep` checks
-the gradients of each group before it trains, `store` writes the results, `provenance` knows the versions,
-`figures` draws the results and `cli` is the command line over both packages.
+`run_sweep` trains what a spec names and is not stored yet, `load` reads the results of a name: both give an
+xarray Dataset. What cannot be done is one of the exceptions here, whose message says what to do.
+
+Everything is loaded on first use: processes that train need NumPy alone.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.data import DataError
+    from experiments.door import load, run_sweep
+    from experiments.executors import WorkerError
+    from experiments.files import StoreError
+    from experiments.spec import Spec, SpecError, make_spec
+    from experiments.verification import GradientError
+
+__all__ = [
+    "DataError",
+    "GradientError",
+    "Spec",
+    "SpecError",
+    "StoreError",
+    "WorkerError",
+    "load",
+    "make_spec",
+    "run_sweep",
+]
+
+_ON_FIRST_USE = {
+    "DataError": "experiments.data",
+    "GradientError": "experiments.verification",
+    "Spec": "experiments.spec",
+    "SpecError": "experiments.spec",
+    "StoreError": "experiments.files",
+    "WorkerError": "experiments.executors",
+    "load": "experiments.door",
+    "make_spec": "experiments.spec",
+    "run_sweep": "experiments.door",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_FIRST_USE:
+        return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    raise AttributeError(f"module 'experiments' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

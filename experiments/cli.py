@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from typer import Argument, Option
 
-from experiments import sweeping
+from experiments import answering, looking, refining, sweeping
 from experiments.exits import failed
 from experiments.own_check import own_functions
 from experiments.spec import Spec
@@ -235,17 +235,15 @@ def selftest() -> None:
         raise typer.Exit(1)
 
 
-@sweeping.command
 def run(spec: Spec, how: sweeping.How) -> None:
     """The whole job: check the gradients of a network, sweep, and draw the figures.
 
     Example: autodiff-sandbox run
     """
     own = own_functions(spec)
-    report = _checked(
-        Path(own.path) if own else None, depth=max(spec.depths), width=spec.widths[0], scheme=spec.schemes[0],
-        dtype=spec.dtype, seed=spec.seeds[0], activation=spec.activations[0], cost=spec.costs[0],
-    )  # fmt: skip
+    columns = "width", "scheme", "dtype", "seed", "activation", "cost"
+    first = {column: spec.all_values(column)[0] for column in columns}
+    report = _checked(Path(own.path) if own else None, depth=max(spec.all_values("depth")), **first)
     wrong = report.failures() if own else not report  # what is not written yet, the sandbox supplies
     if not how.quiet or wrong:
         Console().print(report)
@@ -254,5 +252,18 @@ def run(spec: Spec, how: sweeping.How) -> None:
     sweeping.figures(str(sweeping.sweep(spec, how)))
 
 
-for verb in (sweeping.command(sweeping.sweep), run, sweeping.figures, sweeping.export):
+VERBS = (
+    sweeping.command(sweeping.sweep, "shards"),
+    sweeping.command(sweeping.combine, "jobs", "dask", "shard", "dry_run"),
+    sweeping.command(run, "shard", "shards"),
+    refining.refine,
+    sweeping.figures,
+    sweeping.export,
+    answering.show,
+    answering.diff,
+    answering.rm,
+    looking.watch,
+)
+for verb in VERBS:
     app.command()(verb)
+app.command("list")(answering.list_names)

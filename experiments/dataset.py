@@ -23,11 +23,12 @@ import h5py
 import numpy as np
 
 from experiments.files import StoreError, built_in_memory, explained
+from experiments.group_file import taken
 from experiments.points import Architecture, Origin, Point, key
 from experiments.store import Run, Store, label
 from experiments.verification import OUTPUTS, Verification
 from experiments.whole import SCHEMA, is_sealed, opened, seal
-from sandbox.typing import Array
+from sandbox.typing import Array, Parameters
 
 if TYPE_CHECKING:
     import xarray
@@ -46,13 +47,17 @@ MEANING: dict[str, tuple[str, str]] = {
     "dtype": ("1", "floating-point numbers that the run was trained in"),
     "steps": ("1", "number of full-batch gradient steps"),
     "step": ("1", "gradient steps done"),
-    "final_cost": ("nat", "cost per example after the last step; NaN where diverged"),
+    "final_cost": ("nat", "cost per example after the run's own last step; NaN where diverged"),
     "train_accuracy": ("1", "fraction of training examples classified correctly; NaN where diverged"),
     "test_accuracy": ("1", "fraction of test examples classified correctly; NaN where diverged"),
     "diverged_at": ("1", "step at which the run was found diverged; -1 where it was not"),
     "stalled_at": ("1", "step from which no parameter changes by a bit; -1 where there is none"),
     "seconds": ("s", "time of training"),
-    "cost_curve": ("nat", "cost per example before each step and after the last; NaN from divergence on"),
+    "cost_curve": (
+        "nat",
+        "cost per example before each step and after the last; NaN from divergence on, and after the end of "
+        "a run of fewer steps than the longest",
+    ),
     "layer": ("1", "number of the layer; 1 is next to the input"),
     "gradient_norm_start": ("nat", "Frobenius norm of dW before the first step; NaN where no such layer"),
     "gradient_norm_end": ("nat", "Frobenius norm of dW after the last step; NaN where diverged"),
@@ -68,6 +73,11 @@ MEANING: dict[str, tuple[str, str]] = {
         "largest error of a gradient, local or end to end, in units of its rounding noise sigma; NaN where "
         "there is no such layer or no network was left to check",
     ),
+    "caught": (
+        "1",
+        "smallest error of a gradient, relative to the whole of it, that the check would have caught, where "
+        "it was coarsest; NaN where that is not known",
+    ),
 }
 ARCHITECTURE = ("depth", "width", "activation", "cost", "dtype")
 RUN = ("depth", "width", "learning_rate", "seed", "scheme", "activation", "cost", "dtype", "steps")
@@ -76,6 +86,7 @@ COORDINATES = {"run": ("key", *RUN), "verdict": (*ARCHITECTURE, *VERDICT)}
 """By the first axis of a variable."""
 PER_RUN = ("train_accuracy", "test_accuracy", "diverged_at", "stalled_at", "seconds")
 PER_LAYER = ("gradient_norm_start", "gradient_norm_end")
+OF_VERDICT = ("sigma_error", "caught")
 
 CHUNK = 2**20  # bytes of a curve's chunk, about
 BLOCK = 2**27  # bytes of curves in memory besides the file's own
@@ -109,38 +120,50 @@ def write_dataset(
     return path
 
 
-def load(name: str, results: Path, group: str = "") -> xarray.Dataset:
+def load(name: str, results: Path, group: str = "", *, curves: bool = True) -> xarray.Dataset:
     """The results under a name, in memory.
 
     Args:
         results: the folder.
         group: "" for the table of runs and their curves; "layers" (with the runs' coordinates);
             "verification"; "parameters/depth4-width32-...".
+        curves: whether those are with it, which are most of it.
 
     Raises:
         StoreError: there is no such file or group, or it is damaged, of an earlier version or foreign.
     """
-    return load_together(name, results, (group,))[0]
+    return load_together(name, results, (group,), curves=curves)[0]
 
 
-def load_together(name: str, results: Path, groups: Sequence[str]) -> list[xarray.Dataset]:
+def load_together(
+    name: str, results: Path, groups: Sequence[str], *, curves: bool = True
+) -> list[xarray.Dataset]:
     """Several groups, as of `load`, of one moment: another process may replace the file at any."""
     path = results / f"{name}.h5"
     with opened(path) as file:
         wanted = {*groups, ""} if "layers" in groups else set(groups)
-        loaded = {group: _loaded(file, group, path) for group in wanted}
+        left_out = [] if curves else ["cost_curve", "step"]
+        loaded = {group: _loaded(file, group, path, left_out) for group in wanted}
     if "layers" in loaded:
-        loaded["layers"] = loaded["layers"].assign_coords(loaded[""].drop_dims("step").coords)
+        loaded["layers"] = loaded["layers"].assign_coords(
+            loaded[""].drop_dims("step", errors="ignore").coords
+        )
     return [loaded[group] for group in groups]
 
 
-def _loaded(file: BinaryIO, group: str, path: Path) -> xarray.Dataset:
+def has_parameters(name: str, results: Path) -> bool:
+    """Whether the results under a name hold final parameters. Raises as `load`."""
+    with opened(results / f"{name}.h5") as content, h5py.File(content, "r") as file:
+        return "parameters" in file
+
+
+def _loaded(file: BinaryIO, group: str, path: Path, left_out: Sequence[str]) -> xarray.Dataset:
     import xarray
 
     file.seek(0)
     try:
         with xarray.open_dataset(file, engine="h5netcdf", group=group or None) as dataset:
-            return dataset.load()
+            return dataset.drop_vars(left_out, errors="ignore").load()
     except (OSError, KeyError) as error:
         raise StoreError(
             f"results: {path} has no group {group!r} ({error}); expected '', 'layers', 'verification', "
@@ -214,9 +237,9 @@ def _content(
 
 def _write_coordinates(file: Any, points: Sequence[Point], origin: Origin) -> None:
     architectures = [point.architecture for point in points]
-    file.dimensions = {"run": len(points), "step": points[0].steps + 1}
+    file.dimensions = {"run": len(points), "step": max(point.steps for point in points) + 1}
     _write(file, "run", ("run",), np.arange(len(points)))
-    _write(file, "step", ("step",), np.arange(points[0].steps + 1))
+    _write(file, "step", ("step",), np.arange(file.dimensions["step"].size))
     _write(file, "key", ("run",), [key(point, origin) for point in points])
     for name in RUN:
         of = architectures if name in ARCHITECTURE else points
@@ -258,18 +281,20 @@ def _values(
 ) -> dict[str, Array]:
     """The arrays of these runs, each group's in their places."""
     values = {name: np.zeros(len(runs), file[name].dtype) for name in PER_RUN}
-    values["cost_curve"] = np.empty((len(runs), file["cost_curve"].shape[1]))
+    values["cost_curve"] = np.full((len(runs), file["cost_curve"].shape[1]), np.nan)
     for name in PER_LAYER:
         values[name] = np.full((len(runs), layers[name].shape[1]), np.nan)
+    final_cost = np.empty(len(runs))
     for positions, rows, stored in store.rows(runs):
         for name, value in values.items():
             found = getattr(stored.trained, name)[rows]
-            if name in PER_LAYER:
+            if found.ndim == 2:  # others may be deeper, or longer
                 value[positions, : found.shape[1]] = found
             else:
                 value[positions] = found
+        final_cost[positions] = stored.trained.cost_curve[rows, -1]
         history[runs[positions[0]].file] = stored.about
-    return {**values, "final_cost": values["cost_curve"][:, -1]}
+    return {**values, "final_cost": final_cost}
 
 
 def _joined(history: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -285,9 +310,6 @@ def _joined(history: Sequence[Mapping[str, str]]) -> dict[str, str]:
 def _write_verdicts(group: Any, verdicts: Sequence[Verification]) -> None:
     depth = max(verdict.architecture.depth for verdict in verdicts)
     group.dimensions = {"verdict": len(verdicts), "layer": depth, "output": len(OUTPUTS)}
-    errors = np.full((len(verdicts), depth, len(OUTPUTS)), np.nan)
-    for error, verdict in zip(errors, verdicts, strict=True):
-        error[: verdict.architecture.depth] = verdict.sigma_error
     _write(group, "verdict", ("verdict",), np.arange(len(verdicts)))
     _write(group, "layer", ("layer",), 1 + np.arange(depth))
     _write(group, "output", ("output",), OUTPUTS)
@@ -296,7 +318,11 @@ def _write_verdicts(group: Any, verdicts: Sequence[Verification]) -> None:
     for name in VERDICT:
         values = [getattr(verdict, name) for verdict in verdicts]
         _write(group, name, ("verdict",), [", ".join(v) if isinstance(v, tuple) else v for v in values])
-    _write(group, "sigma_error", ("verdict", "layer", "output"), errors)
+    for name in OF_VERDICT:
+        errors = np.full((len(verdicts), depth, len(OUTPUTS)), np.nan)
+        for error, verdict in zip(errors, verdicts, strict=True):
+            error[: verdict.architecture.depth] = getattr(verdict, name)
+        _write(group, name, ("verdict", "layer", "output"), errors)
 
 
 def _write_parameters(group: Any, store: Store, runs: Sequence[Run]) -> None:
@@ -307,7 +333,7 @@ def _write_parameters(group: Any, store: Store, runs: Sequence[Run]) -> None:
             alike[run.point.architecture].append(number)
     for architecture, numbers in alike.items():
         of_architecture = group.create_group(label(architecture))
-        parameters = store.trained([runs[number] for number in numbers]).parameters
+        parameters = _final_parameters(store, [runs[number] for number in numbers])
         units = [
             parameters["W1"].shape[-1],
             *(parameters[f"b{l + 1}"].shape[1] for l in range(architecture.depth)),
@@ -320,6 +346,17 @@ def _write_parameters(group: Any, store: Store, runs: Sequence[Run]) -> None:
             l = int(name[1:])
             columns = f"units_{l - 1}" if name[0] == "W" else "one"
             _write(of_architecture, name, ("kept", f"units_{l}", columns), value)
+
+
+def _final_parameters(store: Store, runs: Sequence[Run]) -> Parameters:
+    """Of these runs of one architecture, in this order, however many steps each took."""
+    order: list[int] = []
+    parts = []
+    for positions, rows, stored in store.rows(runs):
+        order.extend(positions)
+        parts.append(taken(stored.trained, rows).parameters)
+    back = np.argsort(order)
+    return {name: np.concatenate([part[name] for part in parts])[back] for name in parts[0]}
 
 
 # --- variables ----------------------------------------------------------------------------------------

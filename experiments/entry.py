@@ -6,7 +6,7 @@ from typing import TextIO
 
 from experiments.stopping import stoppable
 
-GO_ON = (["run"], ["sweep"])  # the verbs that go on where they were stopped
+GO_ON = (["run"], ["sweep"], ["refine"], ["combine"])  # the verbs that go on where they were stopped
 
 
 def main() -> None:

@@ -60,6 +60,39 @@ class Executor(Protocol):
         ...
 
 
+class Workers(Protocol):
+    """What trains, before it is known what."""
+
+    @property
+    def workers(self) -> int:
+        """How many processes."""
+        ...
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether on other machines."""
+        ...
+
+    def executor(self, groups: Sequence[Group], common: Common, folder: Path) -> Executor:
+        """What trains these groups.
+
+        Args:
+            folder: for what processes of this machine share.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Local:
+    """At most so many processes of this machine; one is this one."""
+
+    workers: int
+    elsewhere: bool = False
+
+    def executor(self, groups: Sequence[Group], common: Common, folder: Path) -> Executor:
+        return executor(groups, common, folder, self.workers)
+
+
 def available_cores() -> int:
     """The cores that this process may use; one if it may not have processes of its own."""
     if multiprocessing.current_process().daemon:
@@ -172,7 +205,7 @@ class Processes:
             return
         self._give(worker)  # first, so that it need not wait until its result is stored
         if isinstance(outcome, Failure):
-            raise self._error(outcome)
+            raise error_of(outcome, self.groups[outcome.number], f"{self.jobs - 1} other processes")
         yield outcome
 
     def _lost(self, worker: _Worker) -> None:
@@ -184,8 +217,9 @@ class Processes:
         worker.process.join()
         self.lost[number] += 1
         if self.lost[number] == TRIES:
+            what = described(self.groups[number])
             raise WorkerError(
-                f"jobs: the process that trained {self._words(number)} was lost {TRIES} times (exit code "
+                f"jobs: the process that trained {what} was lost {TRIES} times (exit code "
                 f"{worker.process.exitcode}), expected it to live; give fewer --jobs if memory is short, "
                 f"then {GOES_ON}."
             )
@@ -193,20 +227,23 @@ class Processes:
         self.waiting.appendleft(number)
         self._start()
 
-    def _error(self, failure: Failure) -> Exception:
-        if failure.own:
-            return OwnError(failure.own)
-        what = self._words(failure.number)
-        if failure.memory:
-            return MemoryError(f"too little to train {what} beside {self.jobs - 1} other processes")
-        if failure.refused:
-            return WorkerError(f"training {what}: {failure.refused}; mend that, then {GOES_ON}.")
-        return RuntimeError(f"training {what} failed in its process:\n{failure.traceback}")
 
-    def _words(self, number: int) -> str:
-        points = self.groups[number].points
-        architecture = points[0].architecture
-        return f"{len(points)} runs of depth {architecture.depth} and width {architecture.width}"
+def error_of(failure: Failure, group: Group, others: str) -> Exception:
+    """What is raised for a group that was not trained beside `others`."""
+    if failure.own:
+        return OwnError(failure.own)
+    what = described(group)
+    if failure.memory:
+        return MemoryError(f"too little to train {what} beside {others}")
+    if failure.refused:
+        return WorkerError(f"training {what}: {failure.refused}; mend that, then {GOES_ON}.")
+    return RuntimeError(f"training {what} failed in its process:\n{failure.traceback}")
+
+
+def described(group: Group) -> str:
+    """In words: "2 runs of depth 3 and width 16"."""
+    architecture = group.points[0].architecture
+    return f"{len(group.points)} runs of depth {architecture.depth} and width {architecture.width}"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ COLUMNS = (
     "depth", "width", "learning_rate", "seed", "scheme", "activation", "cost", "dtype", "steps", "final_cost",
     "train_accuracy", "test_accuracy", "diverged_at", "stalled_at", "seconds", "key",
 )  # fmt: skip
-AT_ONCE = 1000  # rows in memory besides the dataset
+AT_ONCE = 2**24  # bytes of numbers in memory besides the dataset, about
 
 
 def to_csv(dataset: xarray.Dataset, file: Path | TextIO, *, curves: bool = False) -> None:
@@ -28,7 +28,8 @@ def to_csv(dataset: xarray.Dataset, file: Path | TextIO, *, curves: bool = False
     Args:
         dataset: of `experiments.dataset.load`.
         file: a path, which is replaced when the table is whole; or an open text file.
-        curves: whether the cost before each step and after the last follows, as columns cost_0, cost_1, ...
+        curves: whether the cost before each step and after the last follows, as columns cost_0, cost_1, ...;
+            the dataset has them then.
 
     Raises:
         StoreError: the file cannot be written.
@@ -43,13 +44,16 @@ def to_csv(dataset: xarray.Dataset, file: Path | TextIO, *, curves: bool = False
 
 
 def _write(dataset: xarray.Dataset, file: TextIO, curves: bool) -> None:
-    for start in range(0, dataset.sizes["run"], AT_ONCE):
-        rows = _table(dataset.isel(run=slice(start, start + AT_ONCE)), curves)
+    columns = len(COLUMNS) + (dataset.sizes["step"] if curves else 0)
+    at_once = max(AT_ONCE // (8 * columns), 1)
+    for start in range(0, dataset.sizes["run"], at_once):
+        some = dataset.isel(run=slice(start, start + at_once))
+        rows = table(some)
+        if curves:
+            rows = rows.join(some["cost_curve"].to_pandas().add_prefix("cost_"))
         rows.to_csv(file, index=False, header=start == 0, lineterminator="\n")
 
 
-def _table(dataset: xarray.Dataset, curves: bool) -> pandas.DataFrame:
-    table = dataset.drop_dims("step").to_dataframe()[list(COLUMNS)]
-    if curves:
-        return table.join(dataset["cost_curve"].to_pandas().add_prefix("cost_"))
-    return table
+def table(dataset: xarray.Dataset) -> pandas.DataFrame:
+    """A row a run, with COLUMNS."""
+    return dataset.drop_dims("step", errors="ignore").to_dataframe()[list(COLUMNS)]

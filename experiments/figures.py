@@ -1,6 +1,7 @@
 """Figures of a sweep, drawn from its results."""
 
 import json
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments.dataset import load_together
-from experiments.files import explained, replaced
+from experiments.files import StoreError, explained, replaced
 from experiments.verification import OUTPUTS
 from sandbox.typing import Array
 
@@ -38,7 +39,10 @@ FORMATS: dict[str, Any] = {  # and their metadata, without a date: equal results
     "pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": None,
 }  # fmt: skip
 AXES = ["scheme", "depth", "learning_rate", "seed"]
-BESIDES = ["width", "activation", "cost", "dtype"]
+BESIDES = ["width", "activation", "cost", "dtype", "steps"]
+NUMBERS = ("width", "steps")
+MOST_SETS, MOST_TICKS = 50, 200  # sets of figures; learning rates or depths of one
+LARGEST_GRID = 2**30  # bytes of its curves
 DEPTH = "depth (layers with parameters)"
 LAYER = "layer (1 is next to the input)"
 
@@ -65,14 +69,15 @@ class Results:
 def draw_figures(name: str, results: Path, out: Path | None = None) -> list[Path]:
     """Draw each figure of the results under a name as PDF, SVG and PNG; return the files.
 
-    There is a set of them for each width, activation, cost and dtype.
+    There is a set of them for each width, activation, cost, dtype and number of steps.
 
     Args:
         results: the folder.
         out: where the figures go, figures/ in it by default.
 
     Raises:
-        StoreError: the results are missing or damaged; the figures cannot be written.
+        StoreError: the results are missing or damaged, or too many different values for a grid; the figures
+            cannot be written.
     """
     parts = _load(name, results)
     folder = out or results / "figures"
@@ -98,18 +103,40 @@ def _load(name: str, results: Path) -> list[Results]:
     runs = table.assign(layers.data_vars)
     data = Path(json.loads(runs.attrs["spec"])["data"]).name
     every = {each: np.unique(runs[each]) for each in BESIDES}
+    if (sets := math.prod(map(len, every.values()))) > MOST_SETS:
+        counts = ", ".join(f"{len(found)} of {each}" for each, found in every.items() if len(found) > 1)
+        raise StoreError(
+            f"figures: got values for {sets} sets of figures ({counts}), expected at most {MOST_SETS}; "
+            "`export` the runs, or sweep fewer under a name of their own."
+        )
     parts = []
     for values in product(*every.values()):
         of = dict(zip(BESIDES, values, strict=True))
         chosen = {each: value for each, value in of.items() if each == "width" or len(every[each]) > 1}
         title = ", ".join([data, *(f"{each} {value}" for each, value in chosen.items())])
         several = [each for each in chosen if len(every[each]) > 1]
-        suffix = "".join(f"-width{of[each]}" if each == "width" else f"-{of[each]}" for each in several)
-        alike = _where(runs, of)
+        suffix = "".join(f"-{each}{of[each]}" if each in NUMBERS else f"-{of[each]}" for each in several)
+        alike = _where(runs, of).isel(step=slice(of["steps"] + 1))
         if alike.sizes["run"]:
+            _check_size(alike, title)
             unit = "nat per example" if of["cost"] == "cross_entropy" else "per example"
-            parts.append(_grid(alike, _where(verdicts, of), title, suffix, unit))
+            of_verdicts = {each: value for each, value in of.items() if each != "steps"}
+            parts.append(_grid(alike, _where(verdicts, of_verdicts), title, suffix, unit))
     return parts
+
+
+def _check_size(runs: xarray.Dataset, title: str) -> None:
+    """Refuse what has a value of its own for each run, as draws have: as a grid it is mostly empty, and as
+    large as can be."""
+    sizes = {each: len(np.unique(runs[each])) for each in AXES}
+    curves = 8 * runs.sizes["step"] * math.prod(sizes.values())
+    if max(sizes["learning_rate"], sizes["depth"]) > MOST_TICKS or curves > LARGEST_GRID:
+        raise StoreError(
+            f"figures: got {runs.sizes['run']} runs ({title}) of {sizes['learning_rate']} learning rates, "
+            f"{sizes['depth']} depths and {sizes['seed']} seeds, expected a grid with at most {MOST_TICKS} "
+            "learning rates and depths and 1 GB of curves; `export` them, or sweep fewer under a name of "
+            "their own."
+        )
 
 
 def _where(dataset: xarray.Dataset, of: dict[str, Any]) -> xarray.Dataset:

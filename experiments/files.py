@@ -8,6 +8,8 @@ import errno
 import glob
 import hashlib
 import os
+import platform
+import re
 import shutil
 import stat
 import uuid
@@ -17,6 +19,8 @@ from typing import BinaryIO
 
 import psutil
 
+HOST = re.sub("[^A-Za-z0-9-]", "_", platform.node())[:60] or "unknown"
+"""This machine, in names of files: where several share a file system a process's number is one of its own."""
 GOES_ON = "the same command goes on where it stopped"
 _PERMISSION = "mind the permissions or choose another --{argument}; then {goes_on}"
 _SPACE = "make space or choose another --{argument}; then {goes_on}"
@@ -85,7 +89,8 @@ def replaced(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
         return
-    unfinished = (folder or path.parent) / f".{path.name[:100]}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+    own = f"{HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    unfinished = (folder or path.parent) / f".{path.name[:100]}.{own}.tmp"
     if folder is None:
         _remove_unfinished(path)
     try:
@@ -104,8 +109,8 @@ def replaced(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def _remove_unfinished(path: Path) -> None:
-    """What processes that were killed have left of this file."""
-    for left in path.parent.glob(f".{glob.escape(path.name[:100])}.*.tmp"):
+    """What processes of this machine that were killed have left of this file."""
+    for left in path.parent.glob(f".{glob.escape(path.name[:100])}.{HOST}.*.tmp"):
         pid = left.name.split(".")[-3]
         if pid.isdigit() and not psutil.pid_exists(int(pid)):
             with contextlib.suppress(OSError):

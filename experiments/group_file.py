@@ -88,6 +88,17 @@ def unpack_group(content: bytes) -> Stored:
     return _unpacked("group", content, read)
 
 
+def unpack_points(content: bytes) -> tuple[tuple[Point, ...], Origin]:
+    """The points of a group of these bytes, and their origin. ImplausibleError when they are none."""
+
+    def read(
+        file: h5py.File, architecture: Architecture, origin: Origin, about: dict[str, str]
+    ) -> tuple[tuple[Point, ...], Origin]:
+        return tuple(Point(architecture, *values) for values in json.loads(about["content"])[1]), origin
+
+    return _unpacked("group", content, read)
+
+
 def _check(points: Sequence[Point], trained: Trained) -> None:
     """Refuse what training cannot give: other shapes and dtypes, a cost that is NaN without divergence."""
     if len({(point.architecture, point.steps) for point in points}) != 1 or len(set(points)) < len(points):
@@ -160,7 +171,7 @@ def pack_verification(verdict: Verification, origin: Origin) -> bytes:
     """The bytes of a verdict's file. ImplausibleError when no such verdict can be."""
     _check_verdict(verdict)
     content = [verdict.moment, list(verdict.schemes), verdict.checker, verdict.checked, verdict.networks]
-    arrays = {"sigma_error": verdict.sigma_error}
+    arrays = {"sigma_error": verdict.sigma_error, "caught": verdict.caught}
     return _packed("verification", verdict.architecture, origin, content, arrays, {})
 
 
@@ -172,7 +183,11 @@ def unpack_verification(content: bytes) -> tuple[Verification, Origin]:
     ) -> tuple[Verification, Origin]:
         moment, schemes, checker, checked, networks = json.loads(about["content"])
         sigma_error = file["sigma_error"][()]
-        verdict = Verification(architecture, moment, tuple(schemes), sigma_error, checker, checked, networks)
+        # A checker before this one did not say what it would have caught.
+        caught = file["caught"][()] if "caught" in file else np.full_like(sigma_error, np.nan)
+        verdict = Verification(
+            architecture, moment, tuple(schemes), sigma_error, checker, checked, networks, caught
+        )
         _check_verdict(verdict)
         return verdict, origin
 
@@ -181,7 +196,8 @@ def unpack_verification(content: bytes) -> tuple[Verification, Origin]:
 
 def _check_verdict(verdict: Verification) -> None:
     shape = verdict.architecture.depth, len(OUTPUTS)
-    _check_array("sigma_error", verdict.sigma_error, shape, np.dtype(np.float64))
+    for name in ("sigma_error", "caught"):
+        _check_array(name, getattr(verdict, name), shape, np.dtype(np.float64))
     words = verdict.checker, verdict.checked, verdict.moment
     right = (
         verdict.moment in ("start", "end")
@@ -189,7 +205,7 @@ def _check_verdict(verdict: Verification) -> None:
         and isinstance(verdict.networks, int)
         and set(verdict.schemes) <= set(get_args(Scheme))
     )
-    if (verdict.sigma_error < 0).any() or not verdict.schemes or not right:
+    if (verdict.sigma_error < 0).any() or (verdict.caught < 0).any() or not verdict.schemes or not right:
         raise ImplausibleError("it has values that no check gives")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from experiments.data import Dataset, load_data
+from experiments.executors import Workers
 from experiments.group import Group, Trained
 from experiments.grouping import OWN_PACE, groups, work
 from experiments.own import Own
@@ -13,6 +14,7 @@ from experiments.own_check import own_functions
 from experiments.points import Architecture, Origin, Point
 from experiments.provenance import revision_of
 from experiments.resources import Estimate, check_disk, check_memory, estimate
+from experiments.shards import Shard
 from experiments.spec import Spec
 from experiments.store import Found, Run, Store
 from experiments.verdicts import Verdicts
@@ -26,7 +28,7 @@ class Survey:
     Attributes:
         own: the user's functions, if they are to train.
         jobs: processes that train.
-        points: of the spec.
+        points: of the spec; of a shard its own, and those that it must train to verify them.
         origin: of all their runs.
         found: what is stored of them.
         verdicts: on their gradients.
@@ -66,6 +68,10 @@ class Survey:
     def work(self, point: Point) -> float:
         """Seconds, estimated, that it still takes."""
         return work(point, *self.size) * self.steps(point) / point.steps
+
+    def whole_work(self, point: Point) -> float:
+        """Seconds, estimated, that it takes from the start."""
+        return work(point, *self.size)
 
     def groups(self) -> "Groups":
         """Of what is missing. First those whose final parameters are to be checked, for which others wait,
@@ -113,8 +119,13 @@ class Groups(Sequence[Group]):
         return Group(points, keep, survey.store.trained(shorter) if shorter else None)
 
 
-def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey:
+def survey(
+    spec: Spec, store: Store, workers: Workers, keep_parameters: bool, shard: Shard | None = None
+) -> Survey:
     """Look at what is stored; nothing is computed, but for the hash of the data.
+
+    Args:
+        shard: the part of the spec, if not the whole.
 
     Raises:
         SpecError: the sweep is too large, or the user's functions cannot be read.
@@ -123,12 +134,18 @@ def survey(spec: Spec, store: Store, jobs: int, keep_parameters: bool) -> Survey
     """
     data = load_data(spec.source)
     n_0, m = data.X_train.shape
-    check_memory(spec, n_0, m, jobs, keep_parameters=keep_parameters)
+    jobs = workers.workers
+    check_memory(spec, n_0, m, 1 if workers.elsewhere else jobs, keep_parameters=keep_parameters)
     own = own_functions(spec)
     origin = Origin(data.sha256, revision_of(own))
     points = spec.points()
+    part = shard.part(points, lambda point: work(point, n_0, m)) if shard else points
+    of_shard = _of_alike(points, part) if shard else points
+    verdicts = Verdicts(of_shard, store, origin, OWN_NETWORKS if own else NETWORKS)
+    # What is verified does not depend on the shard: an architecture's sample is of all its points, also of
+    # those in other shards. Runs are few in it, and nobody waits for another job.
+    points = list(dict.fromkeys((*part, *sorted(verdicts.sample))))
     found = store.read(points, origin)
-    verdicts = Verdicts(points, store, origin, OWN_NETWORKS if own else NETWORKS)
     keep = frozenset(points) if keep_parameters else verdicts.sample
     missing = [point for point in points if not _is_done(found.runs.get(point), point in keep)]
     pace = OWN_PACE if own else 1.0
@@ -142,9 +159,15 @@ def _is_done(run: Run | None, with_parameters: bool) -> bool:
     return run is not None and (run.kept or run.diverged or not with_parameters)
 
 
+def _of_alike(points: Iterable[Point], part: Iterable[Point]) -> list[Point]:
+    """The points whose architecture one of the part has."""
+    architectures = {point.architecture for point in part}
+    return [point for point in points if point.architecture in architectures]
+
+
 def _alike(points: Iterable[Point]) -> list[list[Point]]:
-    """By architecture."""
-    found: defaultdict[Architecture, list[Point]] = defaultdict(list)
+    """By architecture and number of steps."""
+    found: defaultdict[tuple[Architecture, int], list[Point]] = defaultdict(list)
     for point in points:
-        found[point.architecture].append(point)
+        found[point.architecture, point.steps].append(point)
     return list(found.values())

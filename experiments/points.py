@@ -1,6 +1,5 @@
 """A point is one training run. NumPy is not even needed: workers and keys know points and nothing else."""
 
-import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -42,5 +41,6 @@ class Origin:
 
 def key(point: Point, origin: Origin) -> str:
     """The name of a run, the same on every machine: a hash of its content."""
-    content = json.dumps([dataclasses.asdict(point), dataclasses.asdict(origin)], sort_keys=True)
+    of_point = {**vars(point), "architecture": vars(point.architecture)}
+    content = json.dumps([of_point, vars(origin)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]

@@ -1,5 +1,6 @@
-"""How far a sweep is: a bar in a terminal, a line now and then in a log."""
+"""How far a sweep is: a bar in a terminal or a notebook, a line now and then in a log."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from rich.table import Column
 
 LINE_EVERY = 10.0  # seconds
 WINDOW = 30.0  # seconds, as that of the bar
+REPLACE_EVERY = 0.3  # seconds; each time is a message from the kernel to whoever shows the notebook
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,21 @@ def shown(
     """
     if quiet:
         yield lambda status: None
-    elif console.is_terminal:
+    elif console.is_jupyter:
+        with _in_notebook(clock) as show:
+            yield show
+    elif console.is_terminal and not console.is_dumb_terminal:
         with _bar(console, clock) as show:
             yield show
     else:
         yield _Lines(console, clock)
+
+
+@contextmanager
+def default_progress() -> Iterator[Show]:
+    """`shown` where this process runs: in a notebook, or where its errors go."""
+    with shown(Console(stderr=True)) as show:
+        yield show
 
 
 @contextmanager
@@ -67,21 +79,66 @@ def _bar(console: Console, clock: Callable[[], float]) -> Iterator[Show]:
         TimeRemainingColumn(elapsed_when_finished=True, table_column=whole),
         TextColumn("{task.description}", table_column=Column()),
     )  # fmt: skip
-    pace = _Pace(clock)
+    pace = Pace(clock)
     with Progress(*columns, console=console, get_time=clock) as bar:
         task = bar.add_task("sweep", total=1.0)
 
         def show(status: Status) -> None:
-            bar.update(task, completed=status.part, description=_words(status, pace(status)))
+            bar.update(task, completed=status.part, description=in_words(status, pace(status)))
 
         yield show
+
+
+@contextmanager
+def _in_notebook(clock: Callable[[], float]) -> Iterator[Show]:
+    output = _Output(clock)
+    try:
+        yield output
+    except BaseException:
+        output.end("stopped after")
+        raise
+    output.end("in")
+
+
+class _Output:
+    """One output of the running cell, replaced in place, and in the saved notebook as it was at the end.
+
+    These are the means of notebooks themselves: every program that shows them has these without an extension,
+    and nothing that a saved notebook could lack, as it does the state of widgets. Where HTML is not shown it
+    is a line of text.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        from IPython.display import display
+
+        self.clock, self.pace, self.began, self.last = clock, Pace(clock), clock(), -math.inf
+        self.part, self.words = 0.0, "looking at what is stored"
+        self.handle = display(self._content(""), raw=True, display_id=True)
+
+    def __call__(self, status: Status) -> None:
+        rate = self.pace(status)
+        self.part, self.words = status.part, in_words(status, rate)
+        if self.clock() - self.last >= REPLACE_EVERY:
+            self._replace("" if rate.left is None else f", {rate.left:.0f} s left")
+            self.last = self.clock()
+
+    def end(self, how: str) -> None:
+        self._replace(f", {how} {self.clock() - self.began:.1f} s")
+
+    def _replace(self, time: str) -> None:
+        self.handle.update(self._content(time), raw=True)
+
+    def _content(self, time: str) -> dict[str, str]:
+        text = f"{self.part:4.0%}  {self.words}{time}"
+        bar = f'<progress value="{self.part:.4f}" max="1" style="vertical-align: middle"></progress>'
+        return {"text/plain": f"sweep {text}", "text/html": f"<div>{bar} {text}</div>"}
 
 
 class _Lines:
     """A line when runs are done, and otherwise every LINE_EVERY seconds."""
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
-        self.console, self.clock, self.pace = console, clock, _Pace(clock)
+        self.console, self.clock, self.pace = console, clock, Pace(clock)
         self.runs_done, self.last = -1, clock()
 
     def __call__(self, status: Status) -> None:
@@ -90,19 +147,19 @@ class _Lines:
             return
         self.runs_done, self.last = status.runs_done, now
         left = "" if pace.left is None else f", {pace.left:.0f} s left"
-        line = f"sweep {status.part:4.0%}  {_words(status, pace)}{left}"
+        line = f"sweep {status.part:4.0%}  {in_words(status, pace)}{left}"
         self.console.print(line, soft_wrap=True, highlight=False)
 
 
 @dataclass(frozen=True)
-class _Rate:
+class Rate:
     """speed: run-steps a second. left: seconds to the end at this rate; None: not known."""
 
     speed: float
     left: float | None
 
 
-class _Pace:
+class Pace:
     """The rate of the last WINDOW seconds: what is slower than what came before is not said to be done at the
     old pace, which would let the time left stand still."""
 
@@ -110,7 +167,7 @@ class _Pace:
         self.clock = clock
         self.past: deque[tuple[float, Status]] = deque()
 
-    def __call__(self, status: Status) -> _Rate:
+    def __call__(self, status: Status) -> Rate:
         now = self.clock()
         self.past.append((now, status))
         while now - self.past[0][0] > WINDOW and now - self.past[1][0] >= WINDOW:
@@ -118,10 +175,10 @@ class _Pace:
         began, first = self.past[0]
         seconds, part = now - began, status.part - first.part
         left = seconds * (1 - status.part) / part if part > 0 else None
-        return _Rate((status.steps_done - first.steps_done) / max(seconds, 1e-3), left)
+        return Rate((status.steps_done - first.steps_done) / max(seconds, 1e-3), left)
 
 
-def _words(status: Status, rate: _Rate) -> str:
+def in_words(status: Status, rate: Rate) -> str:
     return (
         f"{status.runs_done}/{status.runs} runs, {status.diverged} diverged, "
         f"{status.verified}/{status.architectures} verified, {rate.speed:.3g} steps/s, "

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -44,6 +44,8 @@ TRAINING = {
 
 CHECKING = ("sandbox.network", "sandbox.noise", "sandbox.verifier")
 """The packages that check gradients."""
+ROOMS = ("experiments.answers", "experiments.lists", "experiments.sources")
+ALL = ("experiments", *ROOMS, "sandbox", "sandbox.reading", *CHECKING)
 ASKING = ("verdicts.py", "verification.py")
 """The sources of this one that say what is checked, and what is made of it."""
 
@@ -59,20 +61,27 @@ def revision_of(own: Own | None) -> str:
     if own is None:
         return code_revision()
     files = [_folder("sandbox.network") / "complete.py", _folder("experiments") / "own_step.py"]
-    ours = _hash_of_files((*files, *_sources("sandbox.reading")))
+    ours = _hash_of_files((*files, *_sources(["sandbox.reading"])))
     return hashlib.sha256(f"{code_revision()} {ours} {own.revision}".encode()).hexdigest()
 
 
 @functools.cache
 def checker_revision() -> str:
     """A hash of the sources that check: a verdict is one of this checker."""
-    checking = (file for package in CHECKING for file in _sources(package))
-    return _hash_of_files((*checking, *(_folder("experiments") / name for name in ASKING)))
+    return _hash_of_files((*_sources(CHECKING), *(_folder("experiments") / name for name in ASKING)))
 
 
-def _sources(package: str) -> list[Traversable]:
-    files = (file for file in _folder(package).iterdir() if file.name.endswith(".py"))
-    return sorted(files, key=lambda file: file.name)
+@functools.cache
+def package_revision() -> str:
+    """A hash of all that processes of one sweep must have alike to understand each other."""
+    return _hash_of_files(_sources(ALL))
+
+
+def _sources(packages: Iterable[str]) -> Iterator[Traversable]:
+    for package in packages:
+        for file in sorted(_folder(package).iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".py"):
+                yield file
 
 
 def _folder(package: str) -> Traversable:

@@ -11,7 +11,7 @@ from experiments.grouping import LARGEST_GROUP, work
 from experiments.machine import available_memory, free_disk, in_words
 from experiments.points import Architecture, Point
 from experiments.sizes import hidden_units, itemsize, parameters
-from experiments.spec import AXES, Spec, SpecError
+from experiments.spec import Spec, SpecError
 from sandbox.network.workspace import is_possible
 
 # Bytes, measured.
@@ -95,10 +95,14 @@ def check_memory(spec: Spec, n_0: int, m: int, workers: int, *, keep_parameters:
     Raises:
         SpecError: there is too little.
     """
-    largest = Architecture(max(spec.depths), max(spec.widths), spec.activations[0], spec.costs[0], spec.dtype)
-    longest = max(AXES, key=lambda field: len(getattr(spec, field)))
-    whole = _Work(spec.count, spec.steps, largest, n_0, m, min(workers, spec.count), keep_parameters)
-    needs, available = _needs(whole, longest), available_memory()
+    found = {column: spec.all_values(column) for column in ("depth", "width", "activation", "cost", "dtype")}
+    largest = Architecture(
+        max(found["depth"]), max(found["width"]), found["activation"][0], found["cost"][0],
+        max(found["dtype"]),  # float64 is the larger one, by name, too
+    )  # fmt: skip
+    steps = max(spec.all_values("steps"))
+    whole = _Work(spec.count, steps, largest, n_0, m, min(workers, spec.count), keep_parameters)
+    needs, available = _needs(whole, spec.longest), available_memory()
     if (total := sum(need.size for need in needs)) > available:
         most = max(needs, key=lambda need: need.size)
         raise SpecError(

@@ -57,3 +57,12 @@ def most_like(name: object, names: Iterable[str]) -> str | None:
             return each
     found = difflib.get_close_matches(asked, known, n=1)
     return known[found[0]] if found else None
+
+
+def is_number(text: str) -> bool:
+    """Whether the text is one, as Python reads it."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -3,10 +3,9 @@
 import itertools
 import math
 import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
 from pydantic import (
@@ -16,54 +15,69 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
+from experiments.lists.expansion import expanded
+from experiments.lists.kinds import (
+    COLUMNS,
+    FIELDS,
+    LARGEST,
+    Activation,
+    Cost,
+    Count,
+    Dtype,
+    Rate,
+    Whole,
+    refused,
+)
+from experiments.lists.kinds import SpecError as SpecError
+from experiments.lists.ranges import Range, spaced
 from experiments.points import Architecture, Point
 from experiments.sentences import nearest, shown
-from experiments.source import Label, Source
+from experiments.source import SETS, Source
 from sandbox.network.activations import ACTIVATIONS
 from sandbox.network.costs import COSTS
 from sandbox.typing import Scheme
 
-AXES = ("activations", "costs", "depths", "widths", "schemes", "learning_rates", "seeds")
-"""The fields of which every combination is a point, the fastest last."""
+AXES = tuple(field for field in FIELDS.values() if field not in ("dtype", "steps"))
+"""The fields of which every combination is a run, the fastest last."""
 
-MOST_POINTS, MOST_RATES = 10**7, 10**5
-LARGEST = 2**63 - 1  # of the integers in a file
+MOST_POINTS = 10**7
 LARGEST_SPLIT_SEED = 2**32 - 1  # scikit-learn's
 LONGEST_NAME = 150  # of the 255 bytes of a file's name, which has endings and, while it is written, more
 RESERVED = ("runs", "set-aside", "figures")  # folders beside the results
 DEVICES = ("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))
 
-_WHOLE = "whole numbers of at least {} and below 2^63, each once"
+_WHOLE = "whole numbers of at least {} and below 2^63, each once, or a range {{start, stop, num}}"
 EXPECTED = {
     "name": f"up to {LONGEST_NAME} letters, digits, '.', '_' and '-', the first one a letter, digit or '_'",
-    "data": "'digits' or the path of an HDF5 file, in quotes",
+    "data": f"one of {', '.join(map(repr, SETS))}, or the path of a file, in quotes",
     "depths": "a list of " + _WHOLE.format(1),
     "widths": "a list of " + _WHOLE.format(1),
-    "learning_rates": "a list of positive numbers, each once, or a table with start, stop and num",
+    "learning_rates": "a list of positive numbers, each once, or a range {start, stop, num}",
     "seeds": "a list of " + _WHOLE.format(0),
     "schemes": "a list of 'small', 'he' or 'inverse_sqrt', each once",
     "activations": f"a list of {', '.join(map(repr, ACTIVATIONS))}, each once",
     "costs": f"a list of {', '.join(map(repr, COSTS))}, each once",
     "steps": "a whole number of at least 1 and below 2^63",
     "dtype": "'float64' or 'float32'",
+    "points": "the path of a CSV file, in quotes, or a table of columns",
+    "union": "tables of fields, of which each lists runs",
     "functions": "the path of a file with functions of the exercise's names, in quotes",
     "target": "the name of the column of the labels, in quotes",
-    "positive": "a list of labels, those of class 1",
-    "negative": "a list of labels, those of class 0",
+    "positive": "a list of labels, text or finite numbers, those of class 1",
+    "negative": "a list of labels, text or finite numbers, those of class 0",
     "standardise": "true or false",
-    "data_parameters": "a table of numbers, of a data set that is drawn",
+    "data_parameters": "a table of finite numbers, of a data set that is drawn, as {noise = 0.2}",
     "train_fraction": "a number between 0 and 1",
     "split_seed": "a whole number of at least 0 and below 2^32",
 }
 """What a value of each field is, in words."""
-
-
-class SpecError(ValueError):
-    """A spec that cannot be run; the message says which argument, what was given and what is expected."""
 
 
 def _usable_name(name: str) -> str:
@@ -74,117 +88,185 @@ def _usable_name(name: str) -> str:
     return name
 
 
-def _usable_path(path: str) -> str:
-    if "\0" in path or path.encode(errors="replace").decode() != path:
-        raise ValueError("expected a path in UTF-8")
-    return path
+def _usable_text(text: str) -> str:
+    if "\0" in text or text.encode(errors="replace").decode() != text:
+        raise ValueError("expected text in UTF-8")
+    return text
 
 
 def _as_tuple(values: Any) -> Any:
-    """Whatever holds values in an order; and a table, the learning rates', as its values."""
-    if isinstance(values, Mapping):
-        return _log_range(values)
+    """Whatever holds values in an order."""
     return tuple(values) if isinstance(values, list | range) else values
-
-
-def _log_range(table: Mapping[str, Any]) -> tuple[float, ...]:
-    """`num` rates from `start` to `stop`, of 12 digits, so that 0.1 is 0.1 in tables and figures."""
-    if set(table) != {"start", "stop", "num"}:
-        raise ValueError("expected a list or a table with start, stop and num")
-    start, stop, num = table["start"], table["stop"], table["num"]
-    if not (_positive(start) and _positive(stop) and type(num) is int and num >= 1):
-        raise ValueError("expected positive, finite start and stop and a whole num of at least 1")
-    if num > MOST_RATES:
-        raise ValueError(f"expected a num of at most {MOST_RATES}")
-    rates = tuple(float(f"{rate:.12g}") for rate in np.geomspace(float(start), float(stop), num))
-    if len(set(rates)) < num:
-        raise ValueError("expected values that differ within 12 digits: a smaller num or a wider range")
-    return rates
-
-
-def _positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value <= sys.float_info.max
 
 
 T = TypeVar("T")
 Some = Annotated[tuple[T, ...], FailFast(), Field(min_length=1), BeforeValidator(_as_tuple)]
-Whole = Annotated[int, Field(ge=0, le=LARGEST)]
-Count = Annotated[int, Field(ge=1, le=LARGEST)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Column = Annotated[tuple[T, ...], FailFast(), BeforeValidator(_as_tuple)]
+Text = Annotated[str, AfterValidator(_usable_text)]
+Number = Annotated[int, Field(ge=-LARGEST, le=LARGEST)] | Annotated[float, Field(allow_inf_nan=False)]
+Labels = Annotated[tuple[Text | Number, ...], BeforeValidator(_as_tuple)]
 Name = Annotated[
     str, Field(pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=LONGEST_NAME), AfterValidator(_usable_name)
 ]
 
 
-def _key_of(table: Mapping[str, object]) -> AfterValidator:
-    def check(name: str) -> str:
-        if name not in table:
-            raise ValueError(f"expected one of {', '.join(map(repr, table))}{nearest(name, table)}")
-        return name
+class Columns(BaseModel):
+    """What runs are, row by row; of what is fixed elsewhere there is no column."""
 
-    return AfterValidator(check)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    activation: Column[Activation] = ()
+    cost: Column[Cost] = ()
+    depth: Column[Count] = ()
+    width: Column[Count] = ()
+    dtype: Column[Dtype] = ()
+    scheme: Column[Scheme] = ()
+    learning_rate: Column[Rate] = ()
+    seed: Column[Whole] = ()
+    steps: Column[Count] = ()
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        lengths = {column: len(values) for column, values in self if values}
+        if len(set(lengths.values())) != 1:
+            found = ", ".join(f"{length} of {column}" for column, length in lengths.items()) or "none"
+            raise ValueError(
+                f"points: got columns of values: {found}; expected as many in each; change points."
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {column: values for column, values in write(self).items() if values}
 
 
-class Spec(BaseModel):
-    """A sweep: every activation x cost x depth x width x scheme x learning rate x seed is one run.
+class Listing(BaseModel):
+    """Runs: every row of `rows`, with every combination of the values of the other fields.
 
     `depths` counts the layers with parameters (a depth-2 network has one hidden layer); `widths` is the
     number of units of every hidden layer and `activations` are theirs (the output layer's is the sigmoid).
-    `learning_rates` is a list, or a table {start, stop, num} for `num` values from `start` to `stop`,
-    evenly spaced on a log scale. `data` is "digits" or the path of an HDF5 file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: Name = "main"
-    data: Annotated[str, AfterValidator(_usable_path)] = "digits"
     depths: Some[Count] = (1, 2, 4, 8)
     widths: Some[Count] = (16,)
-    learning_rates: Some[Rate] = _log_range({"start": 1e-3, "stop": 10.0, "num": 9})
+    learning_rates: Some[Rate] = spaced(Range("learning_rates", 1e-3, 10.0, 9, True))
     seeds: Some[Whole] = (0, 1)
     schemes: Some[Scheme] = ("small", "he")
-    activations: Some[Annotated[str, _key_of(ACTIVATIONS)]] = ("relu",)
-    costs: Some[Annotated[str, _key_of(COSTS)]] = ("cross_entropy",)
+    activations: Some[Activation] = ("relu",)
+    costs: Some[Cost] = ("cross_entropy",)
     steps: Count = 200
-    dtype: Literal["float64", "float32"] = "float64"
-    functions: Annotated[str, AfterValidator(_usable_path)] | None = None
-    target: str | None = None
-    positive: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()
-    negative: Annotated[tuple[Label, ...], BeforeValidator(_as_tuple)] = ()
-    standardise: bool | None = None
-    data_parameters: dict[str, int | float] = {}
-    train_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    split_seed: Annotated[int, Field(ge=0, le=LARGEST_SPLIT_SEED)] = 0
+    dtype: Dtype = "float64"
+    rows: Columns | None = Field(default=None, alias="points")
 
     @model_validator(mode="after")
     def _check_values(self) -> Self:
         for field in AXES:
-            values = getattr(self, field)
-            if len(set(values)) < len(values):
+            found = getattr(self, field)
+            if len(set(found)) < len(found):
                 raise ValueError(
-                    f"{field}: got {shown(_repeated(values))} more than once, expected every value once; "
+                    f"{field}: got {shown(_repeated(found))} more than once, expected every value once; "
                     "remove the repeats."
                 )
-        if self.dtype == "float32":
-            _check_in_float32(self.learning_rates)
+        if "float32" in self.values("dtype"):
+            _check_in_float32(self._rates_in("float32"))
+        return self
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unused = self._unused()
+        found = {field: found for field, found in write(self).items() if field not in unused}
+        return {"points" if field == "rows" else field: found for field, found in found.items()}
+
+    def _unused(self) -> set[str]:
+        """The fields that say nothing about the runs."""
+        return {FIELDS[column] for column in self._columns} if self.rows else {"rows"}
+
+    @property
+    def _columns(self) -> dict[str, tuple[Any, ...]]:
+        return {column: found for column, found in self.rows or () if found}
+
+    def values(self, column: str) -> tuple[Any, ...]:
+        """All values that the runs have of what a column of their table holds."""
+        if column in self._columns:
+            return self._columns[column]
+        found = getattr(self, FIELDS[column])
+        return found if isinstance(found, tuple) else (found,)
+
+    def _rates_in(self, dtype: str) -> set[float]:
+        """The learning rates of the runs of this dtype."""
+        columns = self._columns
+        if not {"learning_rate", "dtype"} <= columns.keys():
+            return set(self.values("learning_rate"))
+        pairs = zip(columns["learning_rate"], columns["dtype"], strict=True)
+        return {rate for rate, of in pairs if of == dtype}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """By field, how many values are combined with those of the others; the rows are combined as one."""
+        columns = self._columns
+        sizes = {field: len(self.values(column)) for column, field in FIELDS.items() if column not in columns}
+        return {**sizes, "points": len(next(iter(columns.values())))} if columns else sizes
+
+    def listed(self) -> Iterator[Point]:
+        """The runs, in the order as written, the seed varies fastest."""
+        columns = self._columns
+        axes = {column: self.values(column) for column in COLUMNS}
+        made: dict[tuple[Any, ...], Architecture] = {}
+        for row in zip(*columns.values(), strict=True) if columns else [()]:
+            fixed = {column: (value,) for column, value in zip(columns, row, strict=True)}
+            for values in itertools.product(*({**axes, **fixed}.values())):
+                activation, cost, depth, width, dtype, *of_run = values
+                architecture = depth, width, activation, cost, dtype
+                if architecture not in made:
+                    made[architecture] = Architecture(*architecture)
+                yield Point(made[architecture], *of_run)
+
+
+class Spec(Listing):
+    """A sweep: where the examples come from, and a list of runs.
+
+    `union` are several lists, which then are the runs, each once. The fields of the data are those of
+    `Source`.
+    """
+
+    name: Name = "main"
+    data: Text = "digits"
+    functions: Text | None = None
+    target: Text | None = None
+    positive: Labels = ()
+    negative: Labels = ()
+    standardise: bool | None = None
+    data_parameters: dict[Text, Number] = {}
+    train_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    split_seed: Annotated[int, Field(ge=0, le=LARGEST_SPLIT_SEED)] | None = None
+    union: Annotated[tuple[Listing, ...], BeforeValidator(_as_tuple)] = ()
+
+    @model_validator(mode="after")
+    def _check_count(self) -> Self:
         if self.count > MOST_POINTS:
-            longest = max(AXES, key=lambda field: len(getattr(self, field)))
             raise ValueError(
-                f"{longest}: got {self.count} runs in all, expected at most {MOST_POINTS}; "
+                f"{self.longest}: got {self.count} runs in all, expected at most {MOST_POINTS}; "
                 "make several sweeps of them."
             )
         return self
 
+    def _unused(self) -> set[str]:
+        return {*FIELDS.values(), "rows"} if self.union else super()._unused() | {"union"}
+
     @property
-    def architectures(self) -> list[Architecture]:
-        """Each once, in the order as written: activation, cost, depth, and width varies fastest."""
-        axes = itertools.product(self.activations, self.costs, self.depths, self.widths)
-        return [Architecture(depth, width, g, cost, self.dtype) for g, cost, depth, width in axes]
+    def parts(self) -> tuple[Listing, ...]:
+        """The lists of runs of which this is made."""
+        return self.union or (self,)
+
+    def all_values(self, column: str) -> tuple[Any, ...]:
+        """All values that the runs have of what a column of their table holds, each once."""
+        return tuple(dict.fromkeys(found for part in self.parts for found in part.values(column)))
 
     def points(self) -> list[Point]:
-        """All runs, in the order as written: architecture, scheme, learning rate, and seed varies fastest."""
-        axes = itertools.product(self.architectures, self.schemes, self.learning_rates, self.seeds)
-        return [Point(*values, self.steps) for values in axes]
+        """All runs, each once, in the order as written: part after part, and the seed varies fastest."""
+        return list(dict.fromkeys(point for part in self.parts for point in part.listed()))
 
     @property
     def source(self) -> Source:
@@ -196,20 +278,34 @@ class Spec(BaseModel):
 
     @property
     def count(self) -> int:
-        """The number of points."""
-        return math.prod(len(getattr(self, field)) for field in AXES)
+        """The number of points, found without listing them; too large by those that are listed twice."""
+        return sum(math.prod(part.sizes.values()) for part in self.parts)
+
+    @property
+    def longest(self) -> str:
+        """The field with the most values, which makes the list long."""
+        largest = max(self.parts, key=lambda part: math.prod(part.sizes.values())).sizes
+        return max(largest, key=largest.__getitem__)
 
     def canonical(self) -> str:
         """The spec as JSON with every default written out; equal specs give equal text."""
         return self.model_dump_json()
 
 
+KNOWN = (*(field.alias or name for name, field in Spec.model_fields.items()), "draw")
+"""The fields of a spec as it is given."""
+
+LISTED = (*FIELDS.values(), "points", "draw")
+"""Those of a list of runs."""
+
+
 def _repeated(values: Sequence[object]) -> object:
     return next(value for value, times in Counter(values).items() if times > 1)
 
 
-def _check_in_float32(rates: Sequence[float]) -> None:
+def _check_in_float32(rates: Iterable[float]) -> None:
     """Rates that are 0, infinite or one and the same in float32 would not be what their labels say."""
+    rates = sorted(rates)
     with np.errstate(over="ignore", under="ignore"):
         rounded = np.asarray(rates, np.float32)
     for rate, value in zip(rates, rounded.tolist(), strict=True):
@@ -225,25 +321,64 @@ def _check_in_float32(rates: Sequence[float]) -> None:
         )
 
 
+# --- from fields --------------------------------------------------------------------------------------
+
+
 def make_spec(fields: Mapping[str, Any], show: Callable[[object], str] = shown) -> Spec:
     """The Spec of these fields; SpecError when one is unknown or out of range, with the value as `show` has
-    it."""
+    it. Where they have a `union`, they are what its tables have in common."""
     if not isinstance(fields, Mapping):
         raise SpecError(f"fields: got {shown(fields)}, expected a mapping from fields to their values.")
-    for field in fields:
-        if field not in Spec.model_fields:
-            raise SpecError(
-                f"{shown(field)}: no such field{nearest(field, Spec.model_fields)}; expected one of "
-                f"{', '.join(Spec.model_fields)}."
-            )
+    _check_known(fields, KNOWN)
+    fields = {field: _plain(value) for field, value in fields.items()}
+    if "union" not in fields:
+        return _validated(Spec, expanded(fields, {}, show), show)
+    common = {field: value for field, value in fields.items() if field in LISTED}
+    others = {field: value for field, value in fields.items() if field not in LISTED}
+    if not isinstance(fields["union"], list | tuple) or not fields["union"]:
+        raise refused("union", fields["union"], f"expected {EXPECTED['union']}", show)
+    parts = [_part(i, table, common, show) for i, table in enumerate(fields["union"], 1)]
+    return _validated(Spec, {**others, "union": parts}, show)
+
+
+def _part(number: int, table: Any, common: Mapping[str, Any], show: Callable[[object], str]) -> Listing:
+    """A table of the union."""
+    if not isinstance(table, Mapping):
+        raise refused("union", table, f"expected {EXPECTED['union']}", show)
     try:
-        return Spec.model_validate({field: _plain(value) for field, value in fields.items()})
+        _check_known(table, LISTED)
+        own = {field: _plain(value) for field, value in table.items()}
+        return _validated(Listing, expanded(own, common, show), show)
+    except SpecError as error:
+        raise SpecError(f"union {number}: {error}") from None
+
+
+def _check_known(fields: Mapping[Any, Any], known: Sequence[str]) -> None:
+    for field in fields:
+        if field not in known:
+            raise SpecError(
+                f"{shown(field)}: no such field{nearest(field, known)}; expected one of {', '.join(known)}."
+            )
+
+
+L = TypeVar("L", bound=Listing)
+
+
+def _validated(kind: type[L], fields: Mapping[str, Any], show: Callable[[object], str]) -> L:
+    try:
+        return kind.model_validate(fields)
     except ValidationError as error:
         raise SpecError(_sentence(error, fields, show)) from None
 
 
 def _plain(value: Any) -> Any:
-    """Arrays and numbers of NumPy as Python's own."""
+    """Arrays and numbers of NumPy as Python's own; of a table, those in its entries."""
+    if isinstance(value, Mapping):
+        return {key: _plain_list(entry) for key, entry in value.items()}
+    return _plain_list(value)
+
+
+def _plain_list(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, list | tuple):
@@ -253,14 +388,29 @@ def _plain(value: Any) -> Any:
 
 def _sentence(error: ValidationError, fields: Mapping[str, Any], show: Callable[[object], str]) -> str:
     first = error.errors(include_url=False)[0]
-    if not first["loc"]:
-        return first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
+    if first["loc"] in ((), ("points",)):
+        return message
     field, *place = first["loc"]
+    if field == "points":
+        return _sentence_of_column(str(place[0]), place[1:], first, show)
     where = f" as value {place[0] + 1} of the list" if place and isinstance(place[0], int) else ""
-    expected = f"expected {EXPECTED[str(field)]}"
-    if first["type"] == "value_error":
-        expected = first["msg"].removeprefix("Value error, ")
-    elif first["type"] == "literal_error":
-        expected += nearest(first["input"], re.findall(r"'(\w+)'", first["ctx"]["expected"]))
+    expected = _expected(first, EXPECTED[str(field)])
     got = first["input"] if where else fields[str(field)]
     return f"{field}: got {show(got)}{where}, {expected}; change {field}."
+
+
+def _sentence_of_column(
+    column: str, place: Sequence[int | str], first: ErrorDetails, show: Callable[[object], str]
+) -> str:
+    where = f"value {int(place[0]) + 1} of " if place else ""
+    expected = _expected(first, COLUMNS[column][1] if place else "a list of values")
+    return f"points: got {show(first['input'])} as {where}the column {column}, {expected}; change points."
+
+
+def _expected(first: ErrorDetails, words: str) -> str:
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        words += nearest(first["input"], re.findall(r"'(\w+)'", first["ctx"]["expected"]))
+    return f"expected {words}"

@@ -1,15 +1,18 @@
 """The fields of a spec from a TOML file."""
 
 import re
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from experiments.lists.kinds import SpecError
+from experiments.lists.texts import read_text
 from experiments.sentences import shown
-from experiments.spec import SpecError
+from experiments.source import named_set
 
 LARGEST_FILE = 10**6  # bytes
+FILES = ("data", "points", "functions")
+"""The fields that are paths relative to the spec's file."""
 
 
 # A hundred names joined by dots, as no key of a spec is: for these tomllib takes a time of the third power.
@@ -18,11 +21,11 @@ _DOTTED = re.compile(r"""(?:\.[ \t]*+(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+){1
 
 def read_fields(path: Path) -> dict[str, Any]:
     """The fields of a TOML file, not yet validated; SpecError when it cannot be read."""
-    text = _text(path)
+    text = read_text(path, "spec file", "TOML", LARGEST_FILE)
     try:
         if _DOTTED.search(text):
             raise RecursionError
-        return _beside(path, tomllib.loads(text))
+        return _placed(tomllib.loads(text), path)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(
             f"spec file: {shown(str(path))} is not valid TOML: {error}; correct that line."
@@ -35,28 +38,19 @@ def read_fields(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _beside(path: Path, fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields, with the path of the functions, which is relative to the file's own folder."""
-    functions = fields.get("functions")
-    return fields | {"functions": str(path.parent / functions)} if isinstance(functions, str) else fields
+def _placed(fields: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The same with the paths of other files relative to the folder of this one."""
+    placed: dict[str, Any] = {
+        name: beside(file, path)
+        for name in FILES
+        if isinstance(path := fields.get(name), str) and not (name == "data" and named_set(path))
+    }
+    union = fields.get("union")
+    if isinstance(union, list):
+        placed["union"] = [_placed(part, file) if isinstance(part, dict) else part for part in union]
+    return fields | placed
 
 
-def _text(path: Path) -> str:
-    """What is in a regular file. What never ends, as /dev/zero, or never begins, as a pipe, is not read."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            reason = "no regular file"
-        elif len(content := _start(path)) > LARGEST_FILE:
-            reason = f"larger than {LARGEST_FILE} bytes"
-        else:
-            return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        reason = "not UTF-8 text"
-    except (OSError, ValueError) as error:  # a path with a zero character is a ValueError
-        reason = getattr(error, "strerror", None) or "no path of a file"
-    raise SpecError(f"spec file: cannot read {shown(str(path))} ({reason}); give the path of a TOML file.")
-
-
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(LARGEST_FILE + 1)
+def beside(file: Path, path: str) -> str:
+    """The path of a file that `file` names, relative to the folder in which `file` lies."""
+    return str(file.parent / path)

@@ -5,7 +5,7 @@ results/NAME.h5                                   the combined file of a name: s
 results/runs/<data>-<code>/<architecture>/<hash of its bytes>.h5            a finished group
 results/runs/<data>-<code>/<architecture>/verified-<hash of its bytes>.h5   a verdict on gradients
 results/runs/set-aside/                           what was damaged or foreign: moved, never deleted
-results/.work/                                    locks, and unfinished files of living processes
+results/.work/                                    locks, unfinished files; see `experiments.live`, too
 ```
 A file is believed only if its name is the hash of its bytes, its content is plausible, and data, code,
 architecture and points, which are what a key hashes, are those that are asked for.
@@ -49,6 +49,10 @@ from experiments.verification import Verification
 __all__ = ["Found", "Run", "Store", "StoreError"]
 
 VERDICT = "verified-"
+SET_ASIDE = "set-aside"
+WORK = ".work"
+NOT_THE_FILES_FAULT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+"""The process has too little, or a server of files does not answer."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Store:
     def __init__(self, results: Path, tell: Callable[[str], None] = _warn) -> None:
         self.results = results
         self.runs = results / "runs"
-        self._work = results / ".work"
+        self._work = results / WORK
         self._own: Path | None = None
         self.tell = tell
 
@@ -123,13 +127,13 @@ class Store:
                 self._own = None
 
     @contextlib.contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
-        """Hold the name's results.
+    def exclusive(self, name: str, shard: str = "") -> Iterator[None]:
+        """Hold the name's results, or those of its shard "i/n".
 
         Raises:
             StoreError: another process is at them.
         """
-        with exclusive(self._work, name):
+        with exclusive(self._work, name, shard):
             yield
 
     # --- groups ---------------------------------------------------------------------------------------
@@ -198,6 +202,14 @@ class Store:
             order.extend(positions)
         return taken(joined(parts), np.argsort(order).tolist())
 
+    def files(self, origin: Origin, architecture: Architecture) -> list[Path]:
+        """The files of an architecture's finished groups, by their names alone; none where that cannot be
+        read."""
+        with contextlib.suppress(OSError):
+            found = self._folder(origin, architecture).glob("*.h5")
+            return [file for file in found if not file.name.startswith(VERDICT)]
+        return []
+
     def _runs(self, origin: Origin, architecture: Architecture) -> Iterator[Run]:
         """The finished runs."""
         folder = self._folder(origin, architecture)
@@ -251,7 +263,7 @@ class Store:
     # --- files ----------------------------------------------------------------------------------------
 
     def _folder(self, origin: Origin, architecture: Architecture) -> Path:
-        return self.runs / f"{origin.data[:8]}-{origin.code[:8]}" / label(architecture)
+        return folder_of(self.runs, origin, architecture)
 
     def _write(self, folder: Path, prefix: str, content: bytes) -> Path:
         file = folder / f"{prefix}{content_name(content)}.h5"
@@ -290,7 +302,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # not the file's fault
+            if error.errno in NOT_THE_FILES_FAULT:
                 with explained("read", file):
                     raise
             self.set_aside(file, f"it cannot be read ({error.strerror})")
@@ -302,13 +314,18 @@ class Store:
     def set_aside(self, path: Path, why: str) -> None:
         """Move away what cannot be used, and tell; where that is not permitted it is ignored."""
         try:
-            place = move_aside(path, self.runs / "set-aside")
+            place = move_aside(path, self.runs / SET_ASIDE)
         except FileNotFoundError:
             return  # another process was faster
         except OSError as error:
             self.tell(f"results: {path} is ignored: {why}; it cannot be moved away ({error.strerror}).")
         else:
             self.tell(f"results: {path} is not used: {why}; it lies in {place.parent} now.")
+
+
+def folder_of(runs: Path, origin: Origin, architecture: Architecture) -> Path:
+    """Where the files of an architecture's runs lie."""
+    return runs / f"{origin.data[:8]}-{origin.code[:8]}" / label(architecture)
 
 
 def label(architecture: Architecture) -> str:
@@ -355,6 +372,13 @@ def _stored(file: Path) -> Stored:
         f"results: {file} has gone or was changed meanwhile, expected every group to stay; run the same "
         "command again."
     )
+
+
+def believed(file: Path) -> Stored | None:
+    """The group in this file; None where it cannot be believed, and nothing is set aside."""
+    with contextlib.suppress(StoreError):
+        return _stored(file)
+    return None
 
 
 @contextlib.contextmanager

@@ -2,16 +2,20 @@
 what is trained and checked is stored."""
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from experiments.cluster import connected
 from experiments.dataset import write_dataset
-from experiments.executors import Executor, available_cores, executor
+from experiments.executors import Executor, Local, Workers, available_cores
 from experiments.group import Common
 from experiments.grouping import work
+from experiments.live import TRAINING, WRITING, LiveFile, Working
 from experiments.own import Own, OwnError
 from experiments.own_check import check_own, tested
 from experiments.planning import Groups, Survey, survey
@@ -19,6 +23,7 @@ from experiments.progress import Show, Status
 from experiments.provenance import described, environment
 from experiments.resources import Estimate
 from experiments.sentences import shown
+from experiments.shards import Shard, divided
 from experiments.spec import Spec, SpecError
 from experiments.store import Store, StoreError
 from experiments.training import prepared
@@ -52,20 +57,22 @@ class Plan:
     own: Own | None
 
 
-def plan(spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False) -> Plan:
+def plan(
+    spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False,
+    dask: str | None = None, shard: Shard | None = None,
+) -> Plan:  # fmt: skip
     """What `run_sweep` would do with the same arguments; raises what it raises before it trains."""
-    jobs = _checked(jobs)
-    there = survey(spec, _store(results), jobs, keep_parameters)
+    with _workers(jobs, dask, shard) as workers:
+        there = survey(spec, _store(results), workers, keep_parameters, shard)
     return Plan(
         points=len(there.points), done=len(there.points) - len(there.missing), outdated=there.found.outdated,
-        groups=len(there.groups()), jobs=jobs,
-        estimate=there.estimate, own=there.own,
+        groups=len(there.groups()), jobs=there.jobs, estimate=there.estimate, own=there.own,
     )  # fmt: skip
 
 
 def run_sweep(
     spec: Spec, results: Path, *, jobs: int | None = None, keep_parameters: bool = False,
-    progress: Show = lambda status: None,
+    progress: Show = lambda status: None, dask: str | None = None, shard: Shard | None = None,
 ) -> Path:  # fmt: skip
     """Train the runs of `spec` that `results` does not hold yet; return the file of all its runs.
 
@@ -74,6 +81,8 @@ def run_sweep(
         jobs: processes that train; all cores by default. The results do not depend on it.
         keep_parameters: whether the final parameters of all runs are stored, so that these can be longer.
         progress: called every now and then.
+        dask: the address of a Dask scheduler, whose workers train.
+        shard: the part of the runs to train; the file is not written then, but by `combine`.
 
     Raises:
         SpecError: the sweep is too large, or `jobs` is no count.
@@ -82,32 +91,104 @@ def run_sweep(
         GradientError: a gradient is wrong; no run of its architecture is stored. If it is of the user's
             functions, nothing is trained.
         OwnError: the user's functions failed while they trained.
-        WorkerError: processes that train were lost. MemoryError: there is too little.
+        WorkerError: processes that train were lost, or those of the cluster are not to be had.
+        MemoryError: there is too little.
     """
-    jobs = _checked(jobs)
     store = _store(results)
-    with store.working() as folder, store.exclusive(spec.name):
-        there = survey(spec, store, jobs, keep_parameters)
+    with (
+        _workers(jobs, dask, shard) as workers,
+        store.working() as folder,
+        store.exclusive(spec.name, str(shard or "")),
+        LiveFile.of(spec.name, spec.canonical(), folder, str(shard or "").replace("/", "-of-")) as live,
+    ):
+        there = survey(spec, store, workers, keep_parameters, shard)
+        examples = {dtype: prepared(there.data, dtype) for dtype in spec.all_values("dtype")}
         functions = _checked_functions(there)
-        groups, common = there.groups(), Common({spec.dtype: prepared(there.data, spec.dtype)}, there.own)
+        groups, common = there.groups(), Common(examples, there.own)
         with (
-            executor(groups, common, folder, jobs) as training,
+            workers.executor(groups, common, folder) as training,
             Checks(there.verdicts, there.data, functions) as checks,
         ):
             made_by = environment()
-            _Sweep(there, groups, made_by, checks, progress).run(training)
-        verifications = [
-            verdict
-            for architecture in there.verdicts.architectures
-            for verdict in sorted(store.verifications(there.origin, architecture), key=_when)
-        ]
-        about = {
-            "spec": spec.canonical(), "data_source": there.data.source,
-            "data_preprocessing": there.data.preprocessing, **made_by, **described(there.own),
-        }  # fmt: skip
-        return write_dataset(
-            store, spec.name, there.points, there.origin, verifications, about, parameters=keep_parameters
-        )
+            live.does(TRAINING, there.origin)
+            _Sweep(there, groups, made_by, checks, progress, live).run(training)
+        if shard:
+            return store.results / f"{spec.name}.h5"
+        live.does(WRITING, there.origin)
+        return _written(spec, there, made_by, keep_parameters)
+
+
+def combine(spec: Spec, results: Path, *, keep_parameters: bool = False, shards: int | None = None) -> Path:
+    """Write the file of all runs of `spec`, which are there; return it. Nothing is trained or checked.
+
+    Args:
+        results, keep_parameters: as of `run_sweep`.
+        shards: into how many they were divided, to say which are not done.
+
+    Raises:
+        StoreError: runs are missing, or verdicts on their gradients; or as `run_sweep`.
+        SpecError: `shards` is no count. DataError: the data cannot be used.
+    """
+    store = _store(results)
+    _check_shards(shards)
+    with store.working(), store.exclusive(spec.name):
+        there = survey(spec, store, Local(1), keep_parameters)
+        if there.missing:
+            raise _incomplete(there, shards)
+        if there.verdicts.verified < len(there.verdicts.architectures):
+            lacking = len(there.verdicts.architectures) - there.verdicts.verified
+            raise StoreError(
+                f"results: {lacking} architectures in {results} have no verdict of this revision of the "
+                "checker, expected all to have one; `sweep` with the same arguments checks them."
+            )
+        return _written(spec, there, environment(), keep_parameters)
+
+
+def _incomplete(there: Survey, shards: int | None) -> StoreError:
+    lacking: Counter[int] = Counter()
+    if shards:
+        missing = set(there.missing)
+        for point, number in divided(there.points, shards, there.whole_work).items():
+            lacking[number] += point in missing
+    said = [f"{count} of shard {number}/{shards}" for number, count in sorted(lacking.items()) if count]
+    of = f" ({', '.join(said)})" if said else ""
+    return StoreError(
+        f"results: {len(there.missing)} of {len(there.points)} runs are missing in {there.store.results}"
+        f"{of}, expected all; start the shards again that are not done, or `sweep` with "
+        "the same arguments, which trains what is missing."
+    )
+
+
+def _written(spec: Spec, there: Survey, made_by: Mapping[str, str], keep_parameters: bool) -> Path:
+    """The file of all runs."""
+    verifications = [
+        verdict
+        for architecture in there.verdicts.architectures
+        for verdict in _once(there.store.verifications(there.origin, architecture))
+    ]
+    about = {
+        "spec": spec.canonical(), "data_source": there.data.source,
+        "data_preprocessing": there.data.preprocessing, **made_by, **described(there.own),
+    }  # fmt: skip
+    return write_dataset(
+        there.store, spec.name, there.points, there.origin, verifications, about, parameters=keep_parameters
+    )
+
+
+@contextmanager
+def _workers(jobs: int | None, dask: str | None, shard: Shard | None) -> Iterator[Workers]:
+    """Processes of this machine, or a cluster."""
+    if dask is None:
+        yield Local(_checked(jobs))
+        return
+    for other, given in (("jobs", jobs), ("shard", shard)):
+        if given is not None:
+            raise SpecError(
+                f"dask: got {shown(dask)} and {other} {given}, expected one of them: the scheduler of a "
+                "cluster gives every worker its part; leave out either."
+            )
+    with connected(dask) as cluster:
+        yield cluster
 
 
 def _checked_functions(there: Survey) -> Tested | None:
@@ -128,6 +209,15 @@ def _store(results: Path) -> Store:
     return Store(results)
 
 
+def _once(verdicts: Iterable[Verification]) -> list[Verification]:
+    """Without those that say again what an earlier one says: of shards that have checked at the same time."""
+    said = {
+        (_when(verdict)[::2], verdict.checker, verdict.networks, verdict.sigma_error.tobytes()): verdict
+        for verdict in sorted(verdicts, key=_when, reverse=True)
+    }
+    return sorted(said.values(), key=_when)
+
+
 def _when(verdict: Verification) -> tuple[bool, str, tuple[Scheme, ...]]:
     """Start before end, for a reader; then as they came."""
     return verdict.moment == "end", verdict.checked, verdict.schemes
@@ -143,6 +233,11 @@ def _checked(jobs: int | None) -> int:
     return jobs
 
 
+def _check_shards(shards: int | None) -> None:
+    if shards is not None and (not isinstance(shards, int) or isinstance(shards, bool) or shards < 1):
+        raise SpecError(f"shards: got {shown(shards)}, expected how many there are; change shards.")
+
+
 class _Sweep:
     """The training under way.
 
@@ -154,15 +249,17 @@ class _Sweep:
     """
 
     def __init__(
-        self, there: Survey, groups: Groups, made_by: Mapping[str, str], checks: Checks, show: Show
-    ) -> None:
+        self, there: Survey, groups: Groups, made_by: Mapping[str, str], checks: Checks, show: Show,
+        live: LiveFile,
+    ) -> None:  # fmt: skip
         self.there, self.groups, self.made_by, self.checks, self.show = there, groups, made_by, checks, show
+        self.live = live
         self.runs, self.steps, self.work = (
             np.array([sum(map(of, points)) for points in groups.points])
             for of in (lambda point: 1, there.steps, there.work)
         )
         self.all_steps = np.array([sum(point.steps for point in points) for points in groups.points])
-        self.all_work = sum(work(point, *there.size) for point in there.points)
+        self.all_work = sum(work(point, *there.size) for point in there.points) or 1.0  # no point, no work
         self.diverged, self.counts = there.diverged, np.zeros((len(groups), 2), np.int64)
         self.busy: Mapping[str, int] = {}
         self.held: list[Result] = []
@@ -202,11 +299,21 @@ class _Sweep:
         for result in list(self.held):
             points = self.groups.points[result.number]
             if there.verdicts.hold_for(points[0].architecture):
-                there.store.write(points, result.trained, there.origin, self.made_by, result.times)
+                made_by = result.made_by or self.made_by
+                there.store.write(points, result.trained, there.origin, made_by, result.times)
                 self.held.remove(result)
                 self.stored[result.number] = True
-        self.show(self._status())
+        status = self._status()
+        self.show(status)
+        self.live(status, self._working)
         self.last = time.monotonic()
+
+    def _working(self) -> Iterator[Working]:
+        for worker, number in self.busy.items():
+            if not self.trained[number]:
+                points, steps = self.groups.points[number], int(self.all_steps[number])
+                done, diverged = self.counts[number].tolist()
+                yield Working(worker, points[0].architecture, len(points), steps, min(done, steps), diverged)
 
     def _status(self) -> Status:
         there, points = self.there, self.there.points

@@ -1,9 +1,12 @@
 """The verbs that name a sweep, but for `run`: sweep, figures, export."""
 
+import inspect
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +21,16 @@ from experiments.machine import in_words
 from experiments.outcome import in_words as outcome_in_words
 from experiments.outcome import outcome
 from experiments.progress import Status, shown
+from experiments.shards import Shard
+from experiments.source import SETS
 from experiments.spec import Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
 from experiments.stopping import now_kept
 from experiments.sweep import Plan, plan, run_sweep
+from experiments.sweep import combine as combined
 from experiments.usage import SEVERAL
 
-OPTIONS = ("results", "jobs", "keep_parameters", "dry_run", "quiet")
+OPTIONS = ("results", "jobs", "dask", "shard", "shards", "keep_parameters", "dry_run", "quiet")
 """Of a sweep, but for those that are fields of a spec."""
 
 Results = Annotated[Path, Option(help="Folder of the results.")]
@@ -39,11 +45,14 @@ class How:
     jobs: int | None
     keep_parameters: bool
     quiet: bool
+    dask: str | None = None
+    shard: Shard | None = None
+    shards: int | None = None
 
 
-def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
-    """A command with the action's name and docstring and the options of a sweep; with --dry-run it says what
-    it would do."""
+def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..., None]:
+    """A command with the action's name and docstring and the options of a sweep, but for those `without`;
+    with --dry-run it says what it would do."""
 
     @exit_codes(goes_on=True)
     def command(
@@ -51,7 +60,20 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
             str | None, Argument(help="TOML file of a spec (name, data, depths, widths, ...), or a NAME.")
         ] = None,
         name: Annotated[str | None, Option(help="Name of the results, default main.")] = None,
-        data: Annotated[str | None, Option(help="'digits' (the default) or an HDF5 file.")] = None,
+        data: Annotated[
+            str | None, Option(help=f"{', '.join(SETS)}, or a file: CSV, TSV, Parquet, NPZ, HDF5 (digits).")
+        ] = None,
+        target: Annotated[str | None, Option(help="Column of the labels, of a table.")] = None,
+        positive: Annotated[list[str] | None, Option(help="Label of class 1; repeatable.")] = None,
+        negative: Annotated[
+            list[str] | None, Option(help="Label of class 0, default all others; repeatable.")
+        ] = None,
+        standardise: Annotated[
+            bool | None, Option(help="Mean 0 and deviation 1 of each feature; default: all but images.")
+        ] = None,
+        data_parameter: Annotated[
+            list[str] | None, Option(metavar="NAME=NUMBER", help="Of a set that is drawn; repeatable.")
+        ] = None,
         train_fraction: Annotated[
             float | None, Option(help="Of the examples, for training; the others test (0.8).")
         ] = None,
@@ -67,12 +89,25 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         cost: Annotated[list[str] | None, Option(help="That is minimised; repeatable.")] = None,
         steps: Annotated[int | None, Option(help="Full-batch gradient steps of each run.")] = None,
         dtype: Annotated[str | None, Option(help="float64 (the default) or float32.")] = None,
+        points: Annotated[
+            str | None, Option(metavar="FILE", help="CSV file with a line for each run, as export writes.")
+        ] = None,
         functions: Annotated[
             str | None,
             Option(metavar="PATH", help="File, notebook or note with your functions, to train with."),
         ] = None,
         results: Results = Path("results"),
         jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
+        dask: Annotated[
+            str | None, Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers train.")
+        ] = None,
+        shard: Annotated[
+            str | None,
+            Option(metavar="I/N", help="Train the part I of N, for array jobs; then `combine`."),
+        ] = None,
+        shards: Annotated[
+            int | None, Option(metavar="N", help="How many there are, to say which are not done.")
+        ] = None,
         keep_parameters: Annotated[
             bool, Option("--keep-parameters", help="Store final parameters: runs can be made longer.")
         ] = False,
@@ -82,20 +117,28 @@ def command(action: Callable[[Spec, How], object]) -> Callable[..., None]:
         quiet: Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")] = False,
     ) -> None:
         options = {
-            "name": name, "data": data, "train_fraction": train_fraction, "split_seed": split_seed,
+            "name": name, "data": data, "target": target, "positive": positive, "negative": negative,
+            "standardise": standardise, "data_parameters": _parameters(data_parameter),
+            "train_fraction": train_fraction, "split_seed": split_seed,
             "depths": depth, "widths": width, "learning_rates": learning_rate, "seeds": seed,
             "schemes": scheme, "activations": activation, "costs": cost, "steps": steps, "dtype": dtype,
+            "points": points,
             "functions": functions,
         }  # fmt: skip
         given = {field: value for field, value in options.items() if value is not None}
-        with _warnings_in_a_line():
+        part = Shard.parsed(shard) if shard is not None else None
+        with warnings_in_a_line():
             spec = make_spec(_fields(what, given), sentences.as_in_toml)
             if dry_run:
-                print(_in_words(plan(spec, results, jobs=jobs, keep_parameters=keep_parameters)))
+                there = plan(spec, results, jobs=jobs, keep_parameters=keep_parameters, dask=dask, shard=part)
+                print(plan_in_words(there))
             else:
-                action(spec, How(results, jobs, keep_parameters, quiet))
+                action(spec, How(results, jobs, keep_parameters, quiet, dask, part, shards))
 
     command.__name__, command.__doc__ = action.__name__, action.__doc__
+    options = inspect.signature(command)
+    known = [option for name, option in options.parameters.items() if name not in without]
+    command.__signature__ = options.replace(parameters=known)  # type: ignore[attr-defined]
     return command
 
 
@@ -104,20 +147,55 @@ def _fields(what: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if what is None:
         return options
     if what.endswith(".toml") or os.path.isfile(what) or (os.sep in what and os.path.lexists(what)):
-        fields = _known(read_fields(Path(what))) | options
-        return fields if "name" in fields else fields | {"name": _name_of(Path(what))}
+        return fields_of_file(Path(what), options)
     if os.sep in what:
         raise SpecError(
             f"spec file: cannot read {sentences.shown(what)} (no such file); give the path of a TOML file, "
             "or a NAME, which has no slash."
         )
-    if _is_number(what):
+    if sentences.is_number(what):
         raise SpecError(
             f"name: got {what!r}, expected a NAME that is no number; {SEVERAL} (and such a name as --name)."
         )
     if "name" in options:
         raise SpecError(f"name: got {what!r} and --name {options['name']!r}, expected one; leave out either.")
     return options | {"name": what}
+
+
+def _parameters(given: list[str] | None) -> dict[str, int | float] | None:
+    """Those of "NAME=NUMBER"."""
+    if given is None:
+        return None
+    found: dict[str, int | float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name in found or not (name and sentences.is_number(number)):
+            why = "once" if name in found else "with a number"
+            raise SpecError(
+                f"--data-parameter: got {sentences.shown(text)}, expected NAME=NUMBER, as noise=0.2, each "
+                f"{why}; change it."
+            )
+        found[name] = int(number) if re.fullmatch(r"[+-]?\d{1,19}", number) else float(number)
+    return found
+
+
+def _overridden(fields: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with these in their places, and in the tables of a union."""
+    union = fields.get("union")
+    if isinstance(union, list):
+        fields["union"] = [
+            {field: value for field, value in part.items() if field not in options}
+            if isinstance(part, dict)
+            else part
+            for part in union
+        ]
+    return {**fields, **options}
+
+
+def fields_of_file(path: Path, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The fields of a TOML file, and options, which take precedence; without a name, the file's own."""
+    fields = _overridden(_known(read_fields(path)), options or {})
+    return fields if "name" in fields else fields | {"name": _name_of(path)}
 
 
 def _known(fields: dict[str, Any]) -> dict[str, Any]:
@@ -127,14 +205,6 @@ def _known(fields: dict[str, Any]) -> dict[str, Any]:
             option = f"--{field.replace('_', '-')}"
             raise SpecError(f"{field!r}: no such field; it is an option of the command line: {option}.")
     return fields
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _name_of(file: Path) -> str:
@@ -149,7 +219,8 @@ def _name_of(file: Path) -> str:
 
 
 @contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
+def warnings_in_a_line() -> Iterator[None]:
+    """Warnings are said without the place in the code that they come from."""
     before = warnings.formatwarning
     warnings.formatwarning = lambda message, *where: f"Warning: {sentences.escaped(str(message))}\n"
     try:
@@ -158,7 +229,8 @@ def _warnings_in_a_line() -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _in_words(plan: Plan) -> str:
+def plan_in_words(plan: Plan) -> str:
+    """What a sweep would do, a line each."""
     estimate = plan.estimate
     others = "another revision of the code" + (" or other functions" if plan.own else "")
     outdated = f", {plan.outdated} trained by {others}" if plan.outdated else ""
@@ -183,14 +255,37 @@ def sweep(spec: Spec, how: How) -> Path:
     """
     before = outcome(how.results / f"{spec.name}.h5")
     with shown(Console(stderr=True), how.quiet) as show:
+        said: deque[Status] = deque(maxlen=1)
 
         def progress(status: Status) -> None:
+            said.append(status)
             now_kept(f"{status.runs_done} of {status.runs} runs are")
             show(status)
 
         file = run_sweep(
-            spec, how.results, jobs=how.jobs, keep_parameters=how.keep_parameters, progress=progress
+            spec, how.results, jobs=how.jobs, keep_parameters=how.keep_parameters, progress=progress,
+            dask=how.dask, shard=how.shard,
+        )  # fmt: skip
+    if how.shard:
+        print(
+            f"shard    {how.shard} of {spec.name!r}: {said[0].runs} runs, {said[0].diverged} diverged; "
+            f"when all shards are done, `combine` writes {file}"
         )
+        return file
+    for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
+        print(line)
+    return file
+
+
+def combine(spec: Spec, how: How) -> Path:
+    """Write the file of a sweep whose shards (`sweep --shard I/N`) are all done; nothing is trained.
+
+    Give the arguments of the sweep itself. Where runs are missing, it says how many.
+
+    Example: autodiff-sandbox combine deep.toml --shards 8
+    """
+    before = outcome(how.results / f"{spec.name}.h5")
+    file = combined(spec, how.results, keep_parameters=how.keep_parameters, shards=how.shards)
     for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
         print(line)
     return file
@@ -208,7 +303,7 @@ def figures(
     """
     from experiments.figures import draw_figures
 
-    name, results = _named(name, results)
+    name, results = named(name, results)
     for path in draw_figures(name, results, out or results / "figures"):
         print(f"figure   {path}")
 
@@ -227,10 +322,11 @@ def export(
     from experiments.dataset import load
     from experiments.export import to_csv
 
-    to_csv(load(*_named(name, results)), sys.stdout if csv == "-" else Path(csv), curves=curves)
+    runs = load(*named(name, results), curves=curves)
+    to_csv(runs, sys.stdout if csv == "-" else Path(csv), curves=curves)
 
 
-def _named(name: str, results: Path) -> tuple[str, Path]:
+def named(name: str, results: Path) -> tuple[str, Path]:
     """The name and the folder; a path says both."""
     path = Path(name)
     return (path.stem, path.parent) if path.suffix == ".h5" else (name, results)

@@ -62,6 +62,8 @@ class Verification:
         checker: the revision of the code that checked.
         checked: when, UTC, ISO 8601.
         networks: how many.
+        caught: (L, 3), the smallest error of dA_prev, dW and db of each layer, relative to the whole of it,
+            that would have failed, where the check was coarsest; NaN where nothing is known of it.
     """
 
     architecture: Architecture
@@ -71,6 +73,7 @@ class Verification:
     checker: str
     checked: str
     networks: int
+    caught: Array
 
 
 # --- what is to be checked ------------------------------------------------------------------------
@@ -176,17 +179,17 @@ def verify(
         GradientError: a gradient is wrong.
     """
     count = len(networks["W1"])
-    sigma_error = np.full((architecture.depth, len(OUTPUTS)), np.nan)
+    sigma_error, caught = np.full((2, architecture.depth, len(OUTPUTS)), np.nan)
     if count:
-        sigma_error = _checked(architecture, moment, networks, data, own)
+        sigma_error, caught = _checked(architecture, moment, networks, data, own)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Verification(architecture, moment, tuple(schemes), sigma_error, checker, now, count)
+    return Verification(architecture, moment, tuple(schemes), sigma_error, checker, now, count, caught)
 
 
 def _checked(
     architecture: Architecture, moment: Moment, networks: Parameters, data: Dataset, own: Tested | None
 ) -> Array:
-    """Largest error in sigma, (L, 3)."""
+    """Largest error in sigma, and largest error that would have passed: (2, L, 3)."""
     a, m = architecture, checked_examples(architecture)
     X, Y = (x[:, :m].astype(a.dtype) for x in (data.X_train, data.Y_train))
     reports = _reports(a, networks, X, Y, own)
@@ -199,13 +202,14 @@ def _checked(
             f"Nothing trained on these gradients is stored; correct {own.path if own else ours}."
             + (f"\n\n{report}" if own else "")
         )
-    errors = np.full((a.depth, len(OUTPUTS)), np.nan)
+    found = np.full((2, a.depth, len(OUTPUTS)), np.nan)
     for row in (row for report in reports for row in report.outputs):
         if row.function == "L_model_backward" and row.layer is not None:
             # An output is named by its key: dA{l-1}, dW{l}, db{l}.
             output = next(i for i, name in enumerate(OUTPUTS) if row.output[:2] == name[:2])
-            errors[row.layer - 1, output] = np.fmax(errors[row.layer - 1, output], row.sigma_error)
-    return errors
+            of = found[:, row.layer - 1, output]
+            np.fmax(of, (row.sigma_error, row.caught), out=of)
+    return found
 
 
 def _reports(a: Architecture, networks: Parameters, X: Array, Y: Array, own: Tested | None) -> "list[Report]":

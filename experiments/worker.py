@@ -7,7 +7,7 @@ import os
 import pickle
 import threading
 import traceback
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, Mapping, MutableSequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -26,11 +26,16 @@ COMMON = "common.pickle"
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What became of a group, and when it began and ended (UTC, ISO 8601)."""
+    """What became of a group, and when it began and ended (UTC, ISO 8601).
+
+    Attributes:
+        made_by: the software and the machine that trained it, where these are not the sweep's own.
+    """
 
     number: int
     trained: Trained
     times: tuple[str, str]
+    made_by: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,14 @@ class Failure:
     own: str = ""
 
 
-def result(number: int, group: Group, common: Common, count: Callable[[int, int], None]) -> Result:
+def result(
+    number: int, group: Group, common: Common, count: Callable[[int, int], None],
+    made_by: Mapping[str, str] | None = None,
+) -> Result:  # fmt: skip
     """Train one group; `count` is told as `run_group` does."""
     began = _now()
     trained = run_group(group, common, count)
-    return Result(number, trained, (began, _now()))
+    return Result(number, trained, (began, _now()), made_by)
 
 
 def _now() -> str:
@@ -96,14 +104,16 @@ def work(connection: Connection, folder: Path, counters: MutableSequence[int]) -
     with suppress(EOFError, OSError):  # the parent wants no more, or is no more
         while True:
             number, group = connection.recv()
-            connection.send(_outcome(number, group, common, functools.partial(_count, counters, number)))
+            connection.send(outcome(number, group, common, functools.partial(_count, counters, number)))
 
 
-def _outcome(
-    number: int, group: Group, common: Callable[[], Common], count: Callable[[int, int], None]
-) -> Result | Failure:
+def outcome(
+    number: int, group: Group, common: Callable[[], Common], count: Callable[[int, int], None],
+    made_by: Mapping[str, str] | None = None,
+) -> Result | Failure:  # fmt: skip
+    """Train one group, whatever comes of it."""
     try:
-        return result(number, group, common(), count)
+        return result(number, group, common(), count, made_by)
     except OwnError as error:
         return Failure(number, False, "", "", str(error))
     except Exception as error:

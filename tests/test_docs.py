@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from experiments.cli import app
+from experiments.sources.bundled import DRAWN
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,6 +67,14 @@ def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch:
         exec(block, {"__name__": "page"})
     assert (tmp_path / "results/few.h5").exists()
 
+    text = (ROOT / "docs/answers.md").read_text()
+    shown = CliRunner().invoke(app, ["show", "rates"]).stdout
+    tables = re.compile("^Best of each depth.*?^ended early", re.S | re.M)
+    assert without_numbers(tables.findall(shown)[0]) == without_numbers(tables.findall(text)[0])
+    page: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(block, page)
+
 
 @pytest.mark.slow
 def test_the_page_on_functions_shows_what_a_sweep_says(
@@ -93,8 +106,79 @@ def without_progress(text: str) -> list[str]:
     return without_numbers("\n".join(line for line in text.splitlines() if not line.startswith("sweep ")))
 
 
+@pytest.mark.slow
+def test_the_page_on_specs_shows_what_its_commands_print(tmp_path: Path) -> None:
+    text = (ROOT / "docs/specs.md").read_text()
+    for name, content in re.findall(r"```toml\n# (\w+\.toml)\n(.*?)```", text, re.S):
+        (tmp_path / name).write_text(content)
+    blocks = re.findall(r"```sh\n(.*?)```\n\n```\n(.*?)```", text, re.S)
+    assert len(blocks) == 6
+    for commands, shown in blocks:
+        program = f'autodiff-sandbox() {{ "{sys.executable}" -m experiments "$@"; }}\nset -e\n{commands}'
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            ["bash", "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert without_estimates(done.stdout) == without_estimates(shown)
+
+
+def without_estimates(text: str) -> list[str]:
+    """Nor is a plan the same on every machine, but for its runs."""
+    plan = ("groups ", "time ", "memory ", "disk ")
+    return without_numbers("\n".join(line for line in text.splitlines() if not line.startswith(plan)))
+
+
 def without_numbers(text: str) -> list[str]:
     """Which depend on the BLAS in their last digits, and with them the spaces of a table."""
     text = re.sub(r"\b[0-9a-f]{32}\b", "KEY", text)  # which changes with the code that trains
     words = re.sub(r"-?\d[\d.]*(e[-+]\d+)?", "N", text).split()
     return [word for word in words if word.strip("N.,;[]")]
+
+
+PAGE_ON_CLUSTERS = (ROOT / "docs/cluster.md").read_text()
+
+
+def test_the_scripts_of_the_page_on_clusters_can_be_read_as_what_they_are() -> None:
+    scripts = {
+        kind: re.findall(rf"```{kind}\n(.*?)```", PAGE_ON_CLUSTERS, re.S) for kind in ("sh", "python", "yaml")
+    }
+    assert all(scripts.values())
+    for script in scripts["sh"]:
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    for script in scripts["python"]:
+        compile(script, "script", "exec")
+    for script in scripts["yaml"]:
+        for document in yaml.safe_load_all(script):
+            assert {"apiVersion", "kind", "metadata", "spec"} == document.keys()
+
+
+def test_the_page_on_clusters_gives_options_that_there_are() -> None:
+    for verb in ("sweep", "combine"):
+        known = set(re.findall(r"--[a-z-]+", CliRunner().invoke(app, [verb, "--help"]).output))
+        lines = re.findall(rf"autodiff-sandbox,? {verb}\b(.*)", PAGE_ON_CLUSTERS)
+        given = {option for line in lines for option in re.findall(r"--[a-z-]+", line)}
+        assert given
+        assert given <= known
+
+
+def test_the_page_on_data_shows_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/data.md").read_text()
+    table = re.search(r"`patients.csv`:\n\n```\n(.*?)```", text, re.S)
+    assert table
+    header, *rows = table[1].splitlines(keepends=True)
+    rows = (rows * 40)[:120]
+    monkeypatch.chdir(tmp_path)
+    Path("patients.csv").write_text("".join([header, *rows]))
+    Path("holes.csv").write_text("".join([header, *rows[:3], "55.0,,worse\n", *rows[4:]]))
+    refused = re.findall(r"^\$ autodiff-sandbox (.*)\n(Error: .*\n)", text, re.M)
+    assert len(refused) == 3
+    for command, sentence in refused:
+        assert CliRunner().invoke(app, command.split()).stderr == sentence
+
+
+def test_the_page_on_data_has_every_parameter_with_its_default() -> None:
+    text = (ROOT / "docs/data.md").read_text()
+    for name, parameters in DRAWN.items():
+        said = ", ".join(f"{parameter} {of.default:g}" for parameter, of in parameters.items())
+        assert f"| `{name}` | {said} |" in text

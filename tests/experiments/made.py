@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
+from experiments.dataset import write_dataset
 from experiments.group import Trained
 from experiments.points import Architecture, Origin, Point, key
 from experiments.store import Store
@@ -75,7 +77,9 @@ def put(
 
 def verdict(architecture: Architecture = SMALL, moment: Moment = "start") -> Verification:
     sigma_error = np.arange(3.0 * architecture.depth).reshape(architecture.depth, 3)
-    return Verification(architecture, moment, ("he", "small"), sigma_error, "checker", TIMES[1], 4)
+    return Verification(
+        architecture, moment, ("he", "small"), sigma_error, "checker", TIMES[1], 4, sigma_error / 2**52
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -106,3 +110,17 @@ def assert_same(found: Trained, expected: Trained) -> None:
 def read_back(store: Store, of: list[Point]) -> Trained:
     found = store.read(of, ORIGIN)
     return store.trained([found.runs[point] for point in of])
+
+
+def combine(
+    store: Store, of: Sequence[Point], name: str = "main", *, data: str = "digits", origin: Origin = ORIGIN
+) -> Path:
+    """Write the file of a name: of stored runs, with verdicts on all of them."""
+    architectures = dict.fromkeys(point.architecture for point in of)
+    moments: tuple[Moment, ...] = ("start", "end")
+    verdicts = [verdict(each, moment) for each in architectures for moment in moments]
+    about = {
+        "spec": json.dumps({"name": name, "data": data}), "data_source": "made up",
+        "data_preprocessing": "none",
+    }  # fmt: skip
+    return write_dataset(store, name, of, origin, verdicts, about)

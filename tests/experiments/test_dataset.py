@@ -22,6 +22,7 @@ import xarray
 import experiments.dataset
 from experiments.dataset import MEANING, load, write_dataset
 from experiments.export import COLUMNS, to_csv
+from experiments.files import HOST
 from experiments.points import Architecture, Point, key
 from experiments.store import Store, StoreError
 from tests.experiments.made import ENVIRONMENT, ORIGIN, SMALL, contents, points, put, trained, verdict
@@ -75,6 +76,24 @@ def test_it_holds_exactly_the_points_in_their_order_and_every_number_as_it_was(s
         np.testing.assert_array_equal(layers[name][6:], getattr(deep, name))
         assert np.isnan(layers[name][:6, 2]).all()  # depth 2 has no layer 3
     assert layers["depth"].values.tolist() == [2] * 6 + [3] * 6
+
+
+def test_curves_are_as_long_as_the_longest_run_and_end_where_each_does(store: Store) -> None:
+    longer = points(steps=8, seeds=1)
+    put(store, longer, kept=[1])
+    every = [longer[1], *points(), longer[0]]
+    combine(store, every, parameters=True)
+    runs = load("main", store.results)
+    curves = runs["cost_curve"].values
+    np.testing.assert_array_equal(curves[[-1, 0]], trained(longer).cost_curve)
+    np.testing.assert_array_equal(curves[1:-1, :6], trained(points(), diverged=DIVERGED).cost_curve)
+    assert np.isnan(curves[1:-1, 6:]).all()
+    last = [curves[i, steps] for i, steps in enumerate(runs["steps"].values)]
+    np.testing.assert_array_equal(runs["final_cost"], last)
+    kept = load("main", store.results, "parameters/depth2-width3-relu-cross_entropy-float64")
+    assert kept["run"].values.tolist() == [0, *(1 + run for run in KEPT)]
+    np.testing.assert_array_equal(kept["W1"][0], trained(longer, kept=[1]).parameters["W1"][0])
+    np.testing.assert_array_equal(kept["W1"][1:], trained(points(), kept=KEPT).parameters["W1"])
 
 
 @pytest.mark.parametrize("block", [1, 100, 150])
@@ -433,11 +452,13 @@ def test_what_a_killed_process_left_beside_a_file_is_removed_when_it_is_written(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
     )
     table = store.results / "table.csv"
-    left = store.results / f".table.csv.{dead.stdout.strip()}.abc.tmp"
-    living = store.results / f".table.csv.{os.getpid()}.abc.tmp"
+    left = store.results / f".table.csv.{HOST}.{dead.stdout.strip()}.abc.tmp"
+    living = store.results / f".table.csv.{HOST}.{os.getpid()}.abc.tmp"
     combine(store)
-    for file in (left, living):
+    elsewhere = store.results / f".table.csv.another.{dead.stdout.strip()}.abc.tmp"
+    for file in (left, living, elsewhere):
         file.write_text("half")
     to_csv(load("main", store.results), table)
     assert living.exists()
+    assert elsewhere.exists(), "a process of another machine, which may live"
     assert not left.exists()

@@ -69,6 +69,40 @@ def test_there_is_a_set_for_each_kind_of_network(
     )
 
 
+def test_runs_of_several_lengths_have_a_set_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, every = Store(tmp_path), [*points(seeds=1), *points(seeds=1, steps=9)]
+    put(store, every[:2])
+    put(store, every[2:])
+    write_dataset(store, "main", every, ORIGIN, [verdict()], {"spec": '{"data": "digits"}'})
+    monkeypatch.setattr(figures, "FORMATS", {"svg": {"Date": None}})
+    monkeypatch.setattr(figures, "FIGURES", {"cost_curves": figures.FIGURES["cost_curves"]})
+    assert [path.name for path in draw_figures("main", tmp_path)] == [
+        "main-cost_curves-steps5.svg", "main-cost_curves-steps9.svg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (
+            {"MOST_TICKS": 1},
+            r"4 runs \(digits, width 3\) of 2 learning rates, 1 depths and 2 seeds, expected a",
+        ),
+        ({"LARGEST_GRID": 191}, r"4 runs \(digits, width 3\) of 2 learning rates"),
+        ({"MOST_SETS": 1}, r"2 sets of figures \(2 of width\), expected at most 1"),
+    ],
+)
+def test_what_is_no_grid_of_a_size_to_be_drawn_is_one_sentence(
+    limits: dict[str, int], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept(tmp_path, SMALL, *([replace(SMALL, width=5)] if "MOST_SETS" in limits else []))
+    for name, limit in limits.items():
+        monkeypatch.setattr(figures, name, limit)
+    with pytest.raises(StoreError, match=f"figures: got .*{message}"):
+        draw_figures("main", tmp_path)
+    assert not (tmp_path / "figures").exists()
+
+
 @pytest.mark.slow
 def test_equal_results_give_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swept(tmp_path, SMALL)

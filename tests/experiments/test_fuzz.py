@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 
 from experiments.cli import app
 from experiments.resources import check_memory, estimate
-from experiments.spec import AXES, Spec, SpecError, make_spec
+from experiments.spec import KNOWN, Spec, SpecError, make_spec
 from experiments.spec_file import read_fields
 
 FEW = pytest.mark.parametrize(
     "cases", [pytest.param(60, id="some"), pytest.param(700, marks=pytest.mark.slow, id="many")]
 )
-FIELDS = tuple(Spec.model_fields)
+FIELDS = KNOWN
 
 # --- what may be asked ------------------------------------------------------------------------
 
@@ -43,9 +43,34 @@ wholes = st.one_of(
 numbers = st.one_of(wholes, st.floats(), st.floats(1e-3, 10), st.booleans())
 dates = st.sampled_from([date(2020, 1, 1), time(1, 2), datetime(2020, 1, 1, 1, 2)])
 scalars = st.one_of(numbers, texts, dates)
+scales = st.sampled_from(["log", "linear", "lin"])
 ranges = st.fixed_dictionaries(
-    {}, optional={"start": numbers, "stop": numbers, "num": numbers, "step": numbers}
-) | st.fixed_dictionaries({"start": st.floats(1e-3, 1), "stop": st.floats(1, 10), "num": wholes})
+    {}, optional={"start": numbers, "stop": numbers, "num": numbers, "step": numbers, "scale": scales}
+) | st.fixed_dictionaries(
+    {"start": st.floats(1e-3, 1), "stop": st.floats(1, 10)}, optional={"num": wholes, "scale": scales}
+)
+whole_ranges = st.fixed_dictionaries(
+    {"start": st.integers(1, 3), "stop": st.integers(3, 9) | wholes, "num": st.integers(1, 4)},
+    optional={"scale": scales},
+)
+draws = st.fixed_dictionaries(
+    {"num": st.integers(1, 9)},
+    optional={"method": st.sampled_from(["sobol", "latin_hypercube"]), "seed": wholes},
+)
+columns = st.integers(1, 3).flatmap(
+    lambda length: st.fixed_dictionaries(
+        {
+            "depth": st.lists(st.integers(1, 5), min_size=length, max_size=length),
+            "learning_rate": st.lists(st.floats(1e-3, 10), min_size=length, max_size=length),
+            "seed": st.lists(st.integers(0, 5), min_size=length, max_size=length),
+        },
+        optional={
+            "scheme": st.lists(st.sampled_from(["small", "he"]), min_size=length, max_size=length),
+            "dtype": st.lists(st.sampled_from(["float32", "float64"]), min_size=length, max_size=length),
+            "steps": st.lists(st.integers(1, 9) | scalars, min_size=length, max_size=length),
+        },
+    )
+)
 nested = st.recursive(
     scalars | st.just([]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=3),
@@ -54,27 +79,49 @@ nested = st.recursive(
 good = {
     "name": st.sampled_from(["main", "a.b", "_-"]),
     "data": st.just("digits"),
-    "depths": st.lists(st.integers(1, 5), min_size=1, max_size=3),
-    "widths": st.lists(st.integers(1, 50), min_size=1, max_size=3),
+    "depths": st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True) | whole_ranges,
+    "widths": st.lists(st.integers(1, 50), min_size=1, max_size=3, unique=True) | whole_ranges,
     "learning_rates": st.lists(st.floats(1e-3, 10) | st.integers(1, 3), min_size=1, max_size=3) | ranges,
-    "seeds": st.lists(st.integers(0, 5), min_size=1, max_size=3),
-    "schemes": st.lists(st.sampled_from(["small", "he", "inverse_sqrt"]), min_size=1, max_size=3),
-    "activations": st.lists(st.sampled_from(["relu", "tanh"]), min_size=1, max_size=2),
-    "costs": st.lists(st.sampled_from(["cross_entropy", "mean_squared_error"]), min_size=1, max_size=2),
+    "seeds": st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True) | whole_ranges,
+    "schemes": st.lists(st.sampled_from(["small", "he", "inverse_sqrt"]), min_size=1, unique=True),
+    "activations": st.lists(st.sampled_from(["relu", "tanh"]), min_size=1, unique=True),
+    "costs": st.lists(st.sampled_from(["cross_entropy", "mean_squared_error"]), min_size=1, unique=True),
     "steps": st.integers(1, 100),
     "dtype": st.sampled_from(["float64", "float32"]),
     "train_fraction": st.floats(0.2, 0.9),
     "split_seed": st.integers(0, 9),
+    "target": st.sampled_from(["label", "a b"]),
+    "positive": st.lists(st.integers(0, 3) | st.floats(0, 1) | st.just("yes"), max_size=3),
+    "standardise": st.booleans(),
+    "data_parameters": st.dictionaries(
+        st.sampled_from(["noise", "n_samples"]), st.integers(0, 9), max_size=2
+    ),
 }
+
+
+LISTS = ("depths", "widths", "learning_rates", "seeds", "schemes", "activations", "costs", "steps", "dtype")
+grids = st.fixed_dictionaries({}, optional={field: good[field] for field in LISTS})
+lists_of_points = st.fixed_dictionaries(
+    {"points": columns},
+    optional={field: good[field] for field in ("widths", "activations", "schemes", "depths")},
+)
+between = st.fixed_dictionaries({"start": st.floats(0.01, 1), "stop": st.floats(2, 3)})
+with_draws = st.fixed_dictionaries(
+    {"draw": draws, "learning_rates": between},
+    optional={field: good[field] for field in ("depths", "widths", "seeds", "dtype")},
+)  # fmt: skip
+listings = grids | lists_of_points | with_draws
 
 
 @st.composite
 def fields(draw: st.DrawFn) -> dict[Any, Any]:
-    """Mostly good ones, and one or two of anything."""
-    some = draw(st.fixed_dictionaries({}, optional=dict(good)))
+    """Mostly good ones, and up to two of anything."""
+    some: dict[Any, Any] = draw(listings | st.fixed_dictionaries({}, optional=dict(good)))
+    if draw(st.integers(0, 2)) == 0:
+        some["union"] = draw(st.lists(listings, max_size=3))
     bad = st.sampled_from(FIELDS) | st.sampled_from(["depth", "learning_rate", "Name"]) | texts
     anything = nested | st.lists(scalars, max_size=4)
-    return some | draw(st.dictionaries(bad, anything, max_size=2))
+    return some | draw(st.just({}) | st.dictionaries(bad, anything, max_size=2))
 
 
 def toml(value: Any) -> str:
@@ -119,8 +166,9 @@ def commands(draw: st.DrawFn) -> list[str]:
 
 
 OPTIONS = [
-    "name", "data", "train-fraction", "split-seed", "depth", "width", "learning-rate", "seed", "scheme",
-    "activation", "cost", "steps", "dtype", "results", "jobs", "depths",
+    "name", "data", "target", "positive", "data-parameter",
+    "train-fraction", "split-seed", "depth", "width", "learning-rate", "seed", "scheme",
+    "activation", "cost", "steps", "dtype", "points", "results", "jobs", "depths",
 ]  # fmt: skip
 NO_SPECS = [
     "/dev/zero",
@@ -175,9 +223,11 @@ def test_fields_are_a_spec_or_a_sentence(cases: int) -> None:
         if spec is None:
             return
         assert Spec.model_validate_json(spec.canonical()) == spec == make_spec(spec.model_dump())
-        assert spec.count == math.prod(len(set(getattr(spec, field))) for field in AXES)
         if spec.count < 10**4 and result_or_sentence(lambda: small_enough(spec)):
-            assert len(set(spec.points())) == spec.count == estimate(spec.points(), 64, 1437, 2).points
+            points = spec.points()
+            assert len(set(points)) == len(points) == estimate(points, 64, 1437, 2).points
+            is_grid = spec.rows is None and not spec.union
+            assert len(points) == spec.count if is_grid else 0 < len(points) <= spec.count
 
     fuzz(fields(), cases, check)
 
@@ -191,6 +241,33 @@ def test_a_file_is_a_spec_or_a_sentence(cases: int, tmp_path: Path) -> None:
         result_or_sentence(lambda: make_spec(read_fields(path)))
 
     fuzz(files() | st.binary(max_size=50), cases, check)
+
+
+cells = st.sampled_from(["2", "0.1", "he", "", "-1", "nan", "x\n", '"', "9" * 5000, "2.0", " 3 ", "1e400"])
+tables = st.lists(
+    st.lists(
+        st.sampled_from(["depth", "learning_rate", "seed", "scheme", "key", "dpeth", ""]) | cells, max_size=5
+    ).map(",".join)
+).map("\n".join)
+heads = st.sampled_from(["depth,learning_rate,seed,scheme\n", "depth\n", "learning_rate,seed\n"])
+good_row = st.builds(
+    "{},{!r},{},{}".format, st.integers(1, 9), st.floats(1e-9, 9), st.integers(0, 9), st.just("he")
+)
+rows = st.lists(good_row | good_row | st.lists(cells, min_size=1, max_size=4).map(",".join), max_size=3).map(
+    "\n".join
+)
+
+
+@FEW
+def test_a_table_of_points_is_a_spec_or_a_sentence(cases: int, tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
+        result_or_sentence(lambda: make_spec({"points": str(path)}))
+
+    texts_of_tables = tables | st.builds(str.__add__, heads, rows)
+    fuzz(texts_of_tables.map(str.encode) | st.binary(max_size=50), cases, check)
 
 
 @pytest.fixture

@@ -40,7 +40,9 @@ def verdict(
     architecture: Architecture, moment: Moment, *schemes: Scheme, checker: str = "now"
 ) -> Verification:
     errors = np.zeros((architecture.depth, 3))
-    return Verification(architecture, moment, schemes, errors, checker, "2026-01-01T00:00:00+00:00", 1)
+    return Verification(
+        architecture, moment, schemes, errors, checker, "2026-01-01T00:00:00+00:00", 1, errors
+    )
 
 
 def drawn_points(architecture: Architecture = SMALL, *schemes: Scheme) -> list[Point]:
@@ -66,6 +68,8 @@ def test_right_gradients_get_a_verdict_with_the_error_of_every_layer(
     of_X[0, 0] = activation == "relu"  # the step in place needs no gradient by X
     np.testing.assert_array_equal(np.isnan(found.sigma_error), of_X)
     assert np.nanmax(found.sigma_error) < threshold(1)
+    np.testing.assert_array_equal(np.isnan(found.caught), of_X)
+    assert np.nanmax(found.caught) < 1000 * np.finfo(dtype).eps
 
 
 def test_the_step_that_trains_is_what_is_checked(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +88,18 @@ def test_where_the_plain_passes_train_they_are_checked(
     monkeypatch.setitem(vars(ACTIVATIONS["tanh"]), "backward", lambda dA, Z: dA.copy())
     with pytest.raises(GradientError, match=r"tanh, .*initial parameters\): .*\n.*network/passes\.py"):
         verify(tanh, "start", ("he",), initial_networks(tanh, ("he",), 5), data, "now")
+
+
+def test_an_error_of_the_size_that_it_says_would_be_caught_is(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tanh = Architecture(2, 4, activation="tanh")
+    networks = initial_networks(tanh, ("he",), 5)
+    right = ACTIVATIONS["tanh"].backward
+    largest = np.nanmax(verify(tanh, "start", ("he",), networks, data, "now").caught)
+    monkeypatch.setitem(vars(ACTIVATIONS["tanh"]), "backward", lambda dA, Z: right(dA, Z) * (1 + 2 * largest))
+    with pytest.raises(GradientError):
+        verify(tanh, "start", ("he",), networks, data, "now")
 
 
 def test_of_networks_that_have_all_diverged_there_is_nothing_to_check(data: Dataset) -> None:

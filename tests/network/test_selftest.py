@@ -39,11 +39,19 @@ def test_no_two_implementations_have_the_same_name() -> None:
     assert len({entry.name for entry in CATALOGUE}) == len(CATALOGUE)
 
 
+@pytest.mark.parametrize("of", [WRONG, RIGHT], ids=["wrong", "right"])
+def test_one_of_each_function_is_judged_as_it_should_be(of: tuple[Implementation, ...]) -> None:
+    one_each = {entry.replaces: entry for entry in of}
+    assert run_selftest(list(one_each.values()))
+
+
+@pytest.mark.slow
 def test_the_self_test_is_of_the_whole_catalogue(result: SelfTest) -> None:
     assert [outcome.implementation for outcome in result.outcomes] == [*CATALOGUE]
     assert (*WRONG, *RIGHT, *WORKSPACES) == CATALOGUE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", WRONG, ids=lambda entry: entry.name)
 def test_a_wrong_implementation_is_caught_and_its_function_blamed(
     entry: Implementation, outcomes: dict[str, Outcome]
@@ -53,11 +61,13 @@ def test_a_wrong_implementation_is_caught_and_its_function_blamed(
     assert (first.function, first.matter) == (entry.replaces, entry.matter)
 
 
+@pytest.mark.slow
 def test_manners_alone_pass_where_the_check_is_not_strict(outcomes: dict[str, Outcome]) -> None:
     passed = {name for name, outcome in outcomes.items() if outcome.passed and outcome.implementation.wrong}
     assert passed == {entry.name for entry in WRONG if entry.matter is Matter.MANNER} != set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [*RIGHT, *WORKSPACES], ids=lambda entry: entry.name)
 def test_a_right_implementation_raises_no_alarm(entry: Implementation, outcomes: dict[str, Outcome]) -> None:
     first = outcomes[entry.name].first
@@ -77,6 +87,7 @@ def test_a_self_test_that_misses_something_is_false() -> None:
     assert not run_selftest([alarm])
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table_and_succeeds(result: SelfTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "run_selftest", lambda: result)
     printed = CliRunner().invoke(app, ["selftest"])

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from experiments.door import load, run_sweep
     from experiments.executors import WorkerError
     from experiments.files import StoreError
+    from experiments.own import OwnError
     from experiments.spec import Spec, SpecError, make_spec
     from experiments.verification import GradientError
 
 __all__ = [
     "DataError",
     "GradientError",
+    "OwnError",
     "Spec",
     "SpecError",
     "StoreError",
@@ -34,6 +36,7 @@ __all__ = [
 _ON_FIRST_USE = {
     "DataError": "experiments.data",
     "GradientError": "experiments.verification",
+    "OwnError": "experiments.own",
     "Spec": "experiments.spec",
     "SpecError": "experiments.spec",
     "StoreError": "experiments.files",

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import experiments
 from experiments.cli import app
 from experiments.group import Common, Group, Trained, run_group
-from experiments.own import Own, OwnError
+from experiments.own import Own
 from experiments.own_check import read_own
 from experiments.points import Architecture, Point
 from experiments.spec import SpecError, make_spec
@@ -437,7 +438,9 @@ def test_a_path_of_no_file_is_a_sentence(path: str, what: str) -> None:
 def test_what_goes_wrong_in_training_is_a_sentence_with_the_function_the_line_and_the_run(
     function: str, body: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(OwnError, match=rf"functions: .*mine\.py: .*{message}[^\n]*step 0 .*seed 0\.[^\n]*$"):
+    with pytest.raises(
+        experiments.OwnError, match=rf"functions: .*mine\.py: .*{message}[^\n]*step 0 .*seed 0\.[^\n]*$"
+    ):
         train(own(tmp_path, f"def {function}:\n    {body}\n"))
 
 

@@ -438,9 +438,8 @@ def test_a_path_of_no_file_is_a_sentence(path: str, what: str) -> None:
 def test_what_goes_wrong_in_training_is_a_sentence_with_the_function_the_line_and_the_run(
     function: str, body: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        experiments.OwnError, match=rf"functions: .*mine\.py: .*{message}[^\n]*step 0 .*seed 0\.[^\n]*$"
-    ):
+    sentence = rf"functions: .*mine\.py: .*{message}[^\n]*step 0 .*seed 0\.[^\n]*$"
+    with pytest.raises(experiments.OwnError, match=sentence):
         train(own(tmp_path, f"def {function}:\n    {body}\n"))
 
 

@@ -122,7 +122,7 @@ def shown(name: str, folder: Path) -> Summary:
 
 
 def measured(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds by the clock and of the processor, and GB of memory that this process has had at most so far."""
+    """Seconds by the clock and of the processor, and GB of memory that this process had at most so far."""
     began, busy = time.perf_counter(), time.process_time()
     kept = work()
     seconds = {"seconds": time.perf_counter() - began, "processor": time.process_time() - busy}

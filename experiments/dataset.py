@@ -164,9 +164,9 @@ def _loaded(file: BinaryIO, group: str, path: Path, left_out: Sequence[str]) -> 
     try:
         with xarray.open_dataset(file, engine="h5netcdf", group=group or None) as dataset:
             return dataset.drop_vars(left_out, errors="ignore").load()
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError):
         raise StoreError(
-            f"results: {path} has no group {group!r} ({error}); expected '', 'layers', 'verification', "
+            f"results: {path} has no group {group!r}; expected '', 'layers', 'verification', "
             "or 'parameters/...' of a sweep that kept them."
         ) from None
 

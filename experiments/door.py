@@ -39,10 +39,16 @@ def run_sweep(
         SpecError: the spec makes no sense or is too large. DataError: the data cannot be used.
         StoreError: the results cannot be read or written, or another process is at them.
         GradientError: a gradient is wrong; nothing trained on it is stored.
+        OwnError: functions of yours fail while they train.
         WorkerError: processes that train were lost, or those of the cluster are not to be had.
         MemoryError: there is too little.
     """
-    what, folder = _spec(spec), _folder(results)
+    what = _spec(spec)
+    folder = _folder(results).absolute()  # the program may go to another one while it trains
+    if not isinstance(keep_parameters, bool):
+        raise SpecError(
+            f"keep_parameters: got {shown(keep_parameters)}, expected True or False; change keep_parameters."
+        )
     with _shown(progress) as show:
         sweep.run_sweep(what, folder, jobs=jobs, keep_parameters=keep_parameters, progress=show, dask=dask)
     return dataset.load(what.name, folder)
@@ -79,7 +85,7 @@ def _spec(spec: object) -> Spec:
 
 
 def _folder(results: object) -> Path:
-    if not isinstance(results, str | Path):
+    if not isinstance(results, str | Path) or "\0" in str(results):
         raise SpecError(f"results: got {shown(results)}, expected the path of a folder; change results.")
     return Path(results)
 

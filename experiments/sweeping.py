@@ -80,7 +80,9 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
         split_seed: Annotated[int | None, Option(help="Of the choice of these examples (0).")] = None,
         depth: Annotated[list[int] | None, Option(help="Layers with parameters; repeatable.")] = None,
         width: Annotated[list[int] | None, Option(help="Units of a hidden layer; repeatable.")] = None,
-        learning_rate: Annotated[list[float] | None, Option(help="Repeatable.")] = None,
+        learning_rate: Annotated[
+            list[float] | None, Option(help="Factor of the gradient; repeatable.")
+        ] = None,
         seed: Annotated[list[int] | None, Option(help="Of the initial parameters; repeatable.")] = None,
         scheme: Annotated[
             list[str] | None, Option(help="Initialisation: small, he or inverse_sqrt; repeatable.")

@@ -35,7 +35,8 @@ def _advice(error: Any) -> str:
         return NO_OVERWRITE if option == "--overwrite" else _nearest_option(option, error.ctx)
     if getattr(getattr(error, "param", None), "multiple", False):
         return SEVERAL.replace("--depth", error.param.opts[0])
-    return SEVERAL if "unexpected extra argument" in error.message else ""
+    extra = "unexpected extra argument" in error.message
+    return SEVERAL if extra and any(each.name == "depth" for each in error.ctx.command.params) else ""
 
 
 def _nearest_option(option: str, ctx: Any) -> str:

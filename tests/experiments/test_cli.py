@@ -61,6 +61,7 @@ def results(images: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         (["sweep", "--depth", "2", "4"], "name: got '4', expected a NAME that is no number; several values"),
         (["sweep", "--depth", "2,4"], "integer; several values are given as --depth 2 --depth 4"),
+        (["list", "one"], "unexpected extra argument(s) (one)\n"),
         (["sweep", "--lr", "1"], "No such option: --lr; did you mean --learning-rate?"),
         (["sweep", "--step", "1"], "No such option: --step; did you mean --steps?"),
         (["sweep", "--overwrite"], "to train anew, delete results/runs, or choose another --results"),

@@ -65,6 +65,8 @@ def test_what_cannot_be_done_is_an_exception_with_the_words_of_the_command(
         ({"spec": "absent.toml"}, "spec file: cannot read 'absent.toml'"),
         ({"spec": {}, "progress": 1}, "progress: got 1, expected True, False or a function"),
         ({"spec": {}, "results": None}, "results: got None, expected the path of a folder"),
+        ({"spec": {}, "results": "a\0b"}, "results: got 'a\\x00b', expected the path of a folder"),
+        ({"spec": {}, "keep_parameters": "no"}, "keep_parameters: got 'no', expected True or False"),
         ({"spec": {}, "jobs": 0}, "jobs: got 0, expected a whole number"),
     ],
 )
@@ -75,6 +77,26 @@ def test_malformed_arguments_are_named(
     with pytest.raises(experiments.SpecError) as caught:
         experiments.run_sweep(**arguments)  # type: ignore[arg-type]
     assert message in str(caught.value)
+
+
+def test_results_stay_in_their_folder_when_the_program_goes_to_another(
+    images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    runs = experiments.run_sweep(
+        fields(images), jobs=1, progress=lambda status: monkeypatch.chdir(tmp_path / "elsewhere")
+    )
+    assert runs.sizes["run"] == 2
+    assert (tmp_path / "results" / "few.h5").exists()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("group", ["nope", 7])
+def test_a_group_that_is_not_there_is_told(images: str, tmp_path: Path, group: str) -> None:
+    experiments.run_sweep(fields(images), results=tmp_path, jobs=1, progress=False)
+    with pytest.raises(experiments.StoreError, match=rf"few.h5 has no group {group!r}; expected ''"):
+        experiments.load("few", tmp_path, group)
 
 
 def test_results_that_are_not_there_are_told(tmp_path: Path) -> None:

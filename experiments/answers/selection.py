@@ -69,10 +69,19 @@ def _check(table: pandas.DataFrame, where: str) -> None:
             _check_column(table, node.id, "where")
         if isinstance(node, ast.Constant) and not isinstance(node.value, str | int | float):
             raise _malformed(where, f"with {shown(node.value)}")
+        if isinstance(node, ast.BinOp):
+            _check_arithmetic(where, node)
     for node in nodes:
         _check_truths(table, where, node)
         if isinstance(node, ast.Compare):
             _check_kinds(table, where, node)
+
+
+def _check_arithmetic(where: str, node: ast.BinOp) -> None:
+    """Words are not repeated or joined: a few characters of an expression would ask for all of the memory."""
+    for side in (node.left, node.right):
+        if isinstance(side, ast.Constant) and isinstance(side.value, str):
+            raise _malformed(where, f"with arithmetic of {shown(side.value)}")
 
 
 def _check_truths(table: pandas.DataFrame, where: str, node: ast.AST) -> None:

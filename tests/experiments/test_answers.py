@@ -203,6 +203,8 @@ def test_where_takes_some_of_the_runs(where: str, count: int, runs: pd.DataFrame
         ("__import__('os').system('touch made') == 0", "with a call"),
         ("().__class__ == 2", "with an attribute"),
         ("depth == 9**9**9**9", "with Pow"),
+        ("depth == 2 and 'a' * 9000 == 'b'", "with arithmetic of 'a'"),
+        ("depth == 2 and 9000 * (2 * 'a') == 'b'", "with arithmetic of 'a'"),
         ("(" * 4000 + "depth" + ")" * 4000, "which is no expression"),
         ("-" * 9000 + "depth == 2", ""),
         ("depth == 2" + " or depth == 2" * 1000, "of 14010 characters"),

@@ -237,7 +237,6 @@ def test_a_name_that_the_caller_has_is_supplied(tmp_path: Path) -> None:
 
 LAST_LINES = """
 import sys
-import threading
 import numpy as np
 
 def f(x):

@@ -37,6 +37,7 @@ def test_a_page_shows_what_the_command_prints(
     assert without_numbers(printed.output) == without_numbers(shown[1])
 
 
+@pytest.mark.slow
 def test_the_page_on_sweeps_shows_what_a_sweep_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs/sweeps.md").read_text()
     spec = re.search(r"```toml\n(# rates.toml\n.*?)```", text, re.S)

@@ -24,6 +24,7 @@ def module(name: str) -> Any:
     return importlib.import_module(f"examples.{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_right_one_passes_on_drawn_cases(name: str) -> None:
     report = check_operation(module(name).right, cases=10)

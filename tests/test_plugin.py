@@ -10,7 +10,7 @@ import pytest
 pytest_plugins = ["pytester"]
 
 
-@pytest.mark.parametrize("folder", ["sandbox", "experiments"])
+@pytest.mark.parametrize("folder", ["sandbox", pytest.param("experiments", marks=pytest.mark.slow)])
 def test_a_folder_of_our_name_breaks_neither_pytest_nor_imports(
     pytester: pytest.Pytester, folder: str
 ) -> None:
@@ -54,6 +54,7 @@ def test_a_file_of_our_name_is_named(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess().stdout.fnmatch_lines(["gradcheck: */sandbox.py hides the package*"])
 
 
+@pytest.mark.slow
 def test_the_option_of_the_suite_is_for_what_is_drawn(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

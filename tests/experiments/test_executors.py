@@ -254,6 +254,7 @@ def test_a_process_whose_parent_listens_no_more_ends_in_silence(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), "1000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as parent:

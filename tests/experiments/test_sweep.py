@@ -102,7 +102,7 @@ def test_an_interrupted_sweep_keeps_what_is_done_and_resumes_to_the_same_results
     assert not [path for path in (tmp_path / ".work").iterdir() if path.suffix != ".lock"]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_has_diverged_before_counts_from_the_first_moment_on(
     jobs: int, spec: Spec, results: Path
 ) -> None:
@@ -237,6 +237,7 @@ def test_a_second_sweep_of_one_name_is_told_of_the_first(spec: Spec, results: Pa
         run_sweep(changed(spec, seeds=[3]), results, jobs=1)
 
 
+@pytest.mark.slow
 def test_of_two_sweeps_of_one_name_at_once_the_results_are_those_of_one_that_ended_well(
     images: str, tmp_path: Path
 ) -> None:
@@ -290,7 +291,7 @@ def test_progress_never_falls_and_ends_at_all(spec: Spec, tmp_path: Path) -> Non
     assert said[-1] == Status(24, 24 * 5, 2, 24, 24 * 5, diverged=8, verified=2, part=1.0)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_part_that_is_over_grows_with_the_steps_of_runs_that_go_on(
     jobs: int, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

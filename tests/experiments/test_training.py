@@ -355,8 +355,10 @@ def jax_costs(point: Point, examples: Examples, count: int) -> list[float]:
     ("depth", "dtype"),
     [
         (2, "float64"),
-        (4, "float32"),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(2, "float32"), (4, "float64")]),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(2, "float32"), (4, "float32"), (4, "float64")]
+        ),
         *(pytest.param(8, dtype, marks=pytest.mark.slow) for dtype in DTYPES),
     ],
 )

@@ -64,6 +64,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     watched.reader.join()
 
 
+@pytest.mark.slow
 def test_each_save_is_checked_until_ctrl_c(watched: Watched, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     watched.until("not written")

@@ -211,6 +211,7 @@ def blurred(function: Function) -> Function:
     return wrapper
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_what_only_resembles_a_known_mistake_is_not_called_so(mistake: str) -> None:
     name, function, words = MISTAKES[mistake]

@@ -32,6 +32,7 @@ def drawn(dims: list[int], m: int, seed: int = 0, scheme: Scheme = "he", dtype: 
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
     seed=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_the_right_passes_raise_no_false_alarm(
     depth: int, width: int, m: int, scheme: Scheme, dtype: Any, scale: float, seed: int
 ) -> None:

@@ -27,7 +27,7 @@ def test_every_entry_has_an_equation_of_its_name_and_every_function_too() -> Non
     assert [c.name for c in COSTS.values()] == [*COSTS]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("cost", COSTS)
 def test_every_network_of_the_tables_is_verified(activation: str, cost: str, dtype: str) -> None:

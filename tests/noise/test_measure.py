@@ -114,7 +114,7 @@ def test_decisions_and_indices_as_outputs_have_a_sigma_where_rounding_turns_them
     assert certain.sigma < 1e-15
 
 
-@pytest.mark.parametrize("key", [jax.random.key, jax.random.PRNGKey])
+@pytest.mark.parametrize("key", [pytest.param(jax.random.key, marks=pytest.mark.slow), jax.random.PRNGKey])
 def test_a_mirror_may_draw_random_numbers_of_its_own(key: Any) -> None:
     """A dropout, say."""
 
@@ -380,6 +380,7 @@ CASES = [pytest.param(layer, layer, id=layer.__name__) for layer in LAYERS] + [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "function"), CASES)
 def test_sigma_covers_a_computation_in_float32_and_is_of_its_size(layer: Any, function: Any) -> None:
     errors, sigmas = 0.0, 0.0

@@ -59,7 +59,7 @@ def inverted(dA: Any, Z: Any) -> Any:
     return np.where(Z > 0, 0, dA)
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_checks_at_once_in_several_threads_are_each_as_if_alone(workers: int) -> None:
     subjects: list[Any] = [None, {"linear_backward": doubled}, {"relu_backward": inverted}, None]
     alone = [rows(sandbox.check_model(theta, X, Y, functions=f)) for f in subjects]

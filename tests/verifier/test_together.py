@@ -59,7 +59,7 @@ def test_an_overflow_in_one_layer_excuses_no_other() -> None:
     assert [measured(equation, x).outputs[0].overflow for x in given] == [False, True, False]
 
 
-@pytest.mark.parametrize("samples", [8, 16])
+@pytest.mark.parametrize("samples", [pytest.param(8, marks=pytest.mark.slow), 16])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_fewer_samples_catch_no_less_and_raise_no_alarm(samples: int, dtype: str) -> None:
     network = drawn_network([5, 5, 5, 5, 1], 12, seed=0, dtype=dtype)

@@ -15,8 +15,6 @@ from sandbox.network.cases import drawn_network
 from sandbox.network.costs import COSTS
 from sandbox.network.functions import FUNCTIONS
 
-DTYPES = ["float64", "float32"]
-
 
 def test_every_entry_has_an_equation_of_its_name_and_every_function_too() -> None:
     equations = {name for name, value in vars(mirror).items() if callable(value)}

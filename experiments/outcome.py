@@ -44,7 +44,9 @@ def outcome(file: Path) -> Outcome:
 
 
 def in_words(file: Path, before: Outcome, after: Outcome) -> Iterator[str]:
-    """What is in the file, and what was in it and is no more."""
+    """Whose functions trained, what is in the file, and what was in it and is no more."""
+    if "functions" in after.about:
+        yield f"yours    {after.about['functions']}: {after.about['functions_written']}"
     stalled = f", {after.stalled} stalled" if after.stalled else ""
     yield f"results  {file}: {_runs(after)}, {after.diverged} diverged{stalled}"
     if gone := len(before.keys - after.keys):

@@ -73,8 +73,9 @@ class Boundary:
     Attributes:
         of: depth, width, scheme, ...
         lowest_rate, highest_rate: of all.
-        none_up_to: the highest rate at which no run diverged; None: at each one did.
-        some_from: the lowest rate at which one did; None: none did.
+        some_from: the lowest rate at which one diverged; None: none did.
+        none_up_to: the highest rate below that one; None: there is none.
+        none_at: the highest rate at which none did, where that is above one at which some did.
     """
 
     of: dict[str, object]
@@ -85,6 +86,7 @@ class Boundary:
     highest_rate: float
     none_up_to: float | None
     some_from: float | None
+    none_at: float | None
 
 
 @dataclass(frozen=True)
@@ -221,11 +223,14 @@ def _boundaries(rows: pandas.DataFrame) -> Iterator[Boundary]:
         return
     line = list(LINE)
     of_rate = rows.groupby([*line, "learning_rate"], observed=True)["diverged"].any().reset_index()
-    rates = of_rate.groupby(line, observed=True)["learning_rate"]
-    found = rates.agg(lowest_rate="min", highest_rate="max")
-    for name, some, extreme in (("none_up_to", False, "max"), ("some_from", True, "min")):
-        of_these = of_rate[of_rate["diverged"] == some].groupby(line, observed=True)["learning_rate"]
-        found[name] = of_these.agg(extreme)
+    rates, of_line = of_rate["learning_rate"], [of_rate[name] for name in line]
+    some_from = rates.where(of_rate["diverged"], np.inf).groupby(of_line, observed=True).transform("min")
+    parts = {
+        "lowest_rate": rates, "highest_rate": rates, "none_up_to": rates.where(rates < some_from),
+        "some_from": some_from, "none_at": rates.where(~of_rate["diverged"] & (rates > some_from)),
+    }  # fmt: skip
+    found = of_rate[line].assign(**parts).groupby(line, observed=True).max()
+    found["lowest_rate"] = rates.groupby(of_line, observed=True).min()
     counts = rows.groupby(line, observed=True)[["diverged", "stalled"]]
     found["runs"] = counts.size()
     found[["diverged", "stalled"]] = counts.sum()
@@ -264,11 +269,12 @@ def _stalled(rows: pandas.DataFrame, layers: xarray.Dataset) -> Iterator[Ended]:
     none, costs = end == 0, stalled["final_cost"].to_numpy()
     reasons = {
         "every dW is 0, and so is the cost: all examples are fitted to the last bit": none & (costs == 0),
-        "every dW is 0: nothing passes the hidden units (all are dead), or the outputs are saturated": none
+        "every dW is 0, as where all hidden units are dead or the outputs are saturated": none
         & (costs != 0),
-        "the learning rate is too low: the gradient is at least half of the first, and changes no bit": ~none
+        "the rate times the gradient changes no bit; the gradient is at least half of the first": ~none
         & (end >= start / 2),
-        "converged: the gradient is below half of the first, and changes no bit": ~none & (end < start / 2),
+        "the rate times the gradient changes no bit; the gradient is below half of the first": ~none
+        & (end < start / 2),
     }  # fmt: skip
     yield from _ended("stalled", stalled["stalled_at"].to_numpy(), reasons)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -185,7 +184,7 @@ def _boundaries(boundaries: Sequence[Boundary], varying: Sequence[str]) -> Table
             *_cells(each.of, names), str(each.runs), str(each.diverged), str(each.stalled),
             "-" if each.none_up_to is None else value_of(each.none_up_to),
             "not reached" if each.some_from is None else value_of(each.some_from),
-            "these overlap" if (each.none_up_to or 0) > (each.some_from or math.inf) else "",
+            "" if each.none_at is None else f"and none at {value_of(each.none_at)}",
         )  # fmt: skip
     return table
 

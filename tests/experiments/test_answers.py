@@ -113,6 +113,15 @@ def test_the_boundary_is_the_last_rate_without_and_the_first_with_a_diverged_run
     small, deep = answer["boundaries"]
     assert (small["none_up_to"], small["some_from"], small["diverged"]) == (1.0, 10.0, 2)
     assert (deep["none_up_to"], deep["some_from"], deep["diverged"]) == (10.0, None, 0)
+    assert small["none_at"] is deep["none_at"] is None
+
+
+def test_the_boundary_is_below_the_first_rate_that_diverges(tmp_path: Path) -> None:
+    store, nan = Store(tmp_path), np.nan
+    combine(store, put(store, SMALL, [[0.5, 0.5], [0.5, nan], [0.5, 0.5]]))
+    [boundary] = shown(tmp_path)["boundaries"]
+    rates = ("lowest_rate", "highest_rate", "none_up_to", "some_from", "none_at")
+    assert [boundary[name] for name in rates] == [0.1, 10.0, 0.1, 1.0, 10.0]
 
 
 def test_what_ended_early_is_counted_with_its_step_and_why(tmp_path: Path) -> None:
@@ -129,13 +138,13 @@ def test_what_ended_early_is_counted_with_its_step_and_why(tmp_path: Path) -> No
     combine(store, of)
     answer = shown(tmp_path)
     [boundary], ended = answer["boundaries"], answer["ended"]
-    assert (boundary["none_up_to"], boundary["some_from"]) == (0.5, 0.1)
-    assert "these overlap" in invoke("show", "main", "--results", tmp_path).stdout
+    assert [boundary[name] for name in ("none_up_to", "some_from", "none_at")] == [None, 0.1, 0.5]
+    assert "and none at 0.5" in invoke("show", "main", "--results", tmp_path).stdout
     assert [(each["what"], each["runs"], each["step"]["median"]) for each in ended] == [
         ("diverged", 1, 2), *[("stalled", 1, 4)] * 4
     ]  # fmt: skip
     for words, each in zip(
-        ["1000 times the first", "fitted to the last bit", "dead", "rate is too low", "converged"],
+        ["1000 times the first", "fitted to the last bit", "dead", "at least half", "below half"],
         ended,
         strict=True,
     ):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live as Display
 from typer import Option
 
+from experiments.answers.tables import moment
 from experiments.exits import exit_codes
 from experiments.files import StoreError
 from experiments.live import Live, names, sweeps_of
@@ -104,7 +105,7 @@ def _in_words(found: Finished) -> str:
     runs, diverged = (sum(getattr(row, of) for row in found.rows) for of in ("runs", "diverged"))
     stalled = f", {found.stalled} stalled" if found.stalled else ""
     return (
-        f"finished {found.ended}, {runs} run{'' if runs == 1 else 's'}, {diverged} diverged{stalled}, "
+        f"finished {moment(found.ended)} UTC, {runs} run{'' if runs == 1 else 's'}, {diverged} diverged{stalled}, "
         f"all verified: {found.file}"
     )
 

@@ -105,8 +105,8 @@ def _in_words(found: Finished) -> str:
     runs, diverged = (sum(getattr(row, of) for row in found.rows) for of in ("runs", "diverged"))
     stalled = f", {found.stalled} stalled" if found.stalled else ""
     return (
-        f"finished {moment(found.ended)} UTC, {runs} run{'' if runs == 1 else 's'}, {diverged} diverged{stalled}, "
-        f"all verified: {found.file}"
+        f"finished {moment(found.ended)} UTC, {runs} run{'' if runs == 1 else 's'}, {diverged} diverged"
+        f"{stalled}, all verified: {found.file}"
     )
 
 

@@ -447,7 +447,7 @@ def test_a_finished_sweep_is_shown_once(images: str, tmp_path: Path) -> None:
     for name in (["few"], [str(tmp_path / "few.h5")]):
         result = watched(tmp_path, *name)
         assert result.exit_code == 0
-        assert re.match(r"few  finished 20\S+, 6 runs, \d diverged", result.stdout)
+        assert re.match(r"few  finished 20\S+ \S+ UTC, 6 runs, \d diverged", result.stdout)
         assert re.search(r"depth 2, he +0\.1 .* 6/6", result.stdout)
     assert contents(tmp_path) == before
     looks = Watch("few", tmp_path)

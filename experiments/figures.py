@@ -22,6 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments.dataset import load_together
 from experiments.files import StoreError, explained, replaced
+from experiments.lists.ranges import rounded
 from experiments.verification import OUTPUTS
 from sandbox.typing import Array
 
@@ -43,6 +44,7 @@ BESIDES = ["width", "activation", "cost", "dtype", "steps"]
 NUMBERS = ("width", "steps")
 MOST_SETS, MOST_TICKS = 50, 200  # sets of figures; learning rates or depths of one
 LARGEST_GRID = 2**30  # bytes of its curves
+NARROWEST = 5.4  # inches, in which a title and a legend of all LINES have room
 DEPTH = "depth (layers with parameters)"
 LAYER = "layer (1 is next to the input)"
 
@@ -165,9 +167,10 @@ def _grid(runs: xarray.Dataset, verdicts: xarray.Dataset, title: str, suffix: st
 def _figure(
     results: Results, title: str, rows: int, columns: int, panel: tuple[float, float]
 ) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(panel[0] * columns + 1.2, panel[1] * rows + 0.8), layout="constrained")
+    width = max(panel[0] * columns + 1.2, NARROWEST)
+    figure = Figure(figsize=(width, panel[1] * rows + 0.8), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}\n{results.title}", fontsize=10)
+    figure.suptitle(f"{title}\n{results.title}", fontsize=10, wrap=True)
     return figure, figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
 
 
@@ -192,6 +195,12 @@ def _chosen(count: int) -> Array:
     return np.unique(np.linspace(0, count - 1, min(count, len(LINES))).round().astype(int))
 
 
+def _in_words(rates: Array) -> list[str]:
+    """Different ones in different words: with two digits, or as many as that takes."""
+    every = ([f"{rounded(rate, digits):.{max(digits, 6)}g}" for rate in rates] for digits in range(2, 18))
+    return next(words for words in every if len({*words}) == len(words))
+
+
 def _final_cost(results: Results) -> Figure:
     """Heat map over learning rate and depth for each scheme; crosses where a run diverged."""
     cost = _median(results.values["final_cost"], axis=-1)
@@ -209,7 +218,7 @@ def _final_cost(results: Results) -> Figure:
         at_depth, at_rate = np.nonzero(crosses)
         ax.scatter(at_rate + 0.5, at_depth + 0.5, marker="x", s=40, color="white", linewidths=3.5)
         ax.scatter(at_rate + 0.5, at_depth + 0.5, marker="x", s=32, color="black", linewidths=1.5)
-        ax.set_xticks(np.arange(rates) + 0.5, [f"{rate:.2g}" for rate in results.learning_rates], rotation=60)
+        ax.set_xticks(np.arange(rates) + 0.5, _in_words(results.learning_rates), rotation=60)
         ax.set_yticks(np.arange(depths) + 0.5, [str(depth) for depth in results.depths])
         ax.set(title=f"initialisation: {scheme}", xlabel="learning rate (per step)")
     axes[0, 0].set_ylabel(DEPTH)
@@ -225,6 +234,7 @@ def _cost_curves(results: Results) -> Figure:
     """Cost against step; a row for each scheme, a column for each depth, a line for each learning rate."""
     cost = _median(results.values["cost_curve"], axis=3)
     depths, rates = _chosen(len(results.depths)), _chosen(len(results.learning_rates))
+    words = _in_words(results.learning_rates)
     title = "Cost during training (median over the seeds that have not diverged)"
     figure, axes = _figure(results, title, len(results.schemes), len(depths), (2.1, 1.9))
     steps = np.arange(cost.shape[-1])
@@ -232,8 +242,8 @@ def _cost_curves(results: Results) -> Figure:
     for (row, scheme), (column, depth) in product(enumerate(results.schemes), enumerate(depths)):
         ax = axes[row, column]
         for i, rate in enumerate(rates):
-            marks, label = (i * every // 5, every), f"{results.learning_rates[rate]:.2g}"
-            ax.plot(steps, cost[row, depth, rate], **LINES[i], markevery=marks, label=label)
+            marks = i * every // 5, every
+            ax.plot(steps, cost[row, depth, rate], **LINES[i], markevery=marks, label=words[rate])
         ax.set(title=f"{scheme}, depth {results.depths[depth]}", yscale="log")
         ax.grid(alpha=0.3)
     x, lines = "step (gradient steps)", "learning rate (per step)"

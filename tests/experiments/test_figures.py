@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -144,3 +145,22 @@ def test_the_largest_errors_are_within_the_axes(tmp_path: Path, monkeypatch: pyt
         low, high = ax.get_ylim()
         assert low == 0
         assert high > largest
+
+
+@pytest.mark.slow
+def test_titles_and_labels_stay_within_a_figure_of_one_panel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every, data = points(seeds=1, rates=(0.1, 6.04, 6.042, 100.0)), "a name of many words, " * 5
+    store = Store(tmp_path)
+    put(store, every)
+    write_dataset(store, "main", every, ORIGIN, [verdict()], {"spec": json.dumps({"data": data})})
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    monkeypatch.setattr(figures, "FORMATS", {"svg": {}})
+    draw_figures("main", tmp_path)
+    for figure in drawn:
+        edges = figure.get_tightbbox()
+        assert edges.x0 >= 0
+        assert edges.x1 <= figure.get_figwidth()
+    assert [each.get_text() for each in drawn[0].axes[0].get_xticklabels()] == ["0.1", "6.04", "6.042", "100"]

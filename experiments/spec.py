@@ -314,11 +314,12 @@ def _check_in_float32(rates: Iterable[float]) -> None:
                 f"learning_rates: got {rate}, which is {value} in float32, expected a rate that float32 "
                 "holds; change it or the dtype."
             )
-    if len(set(rounded.tolist())) < len(rates):
-        raise ValueError(
-            "learning_rates: got rates that are equal in float32, expected every rate once; change them or "
-            "the dtype."
-        )
+    for (rate, value), (larger, same) in itertools.pairwise(zip(rates, rounded.tolist(), strict=True)):
+        if value == same:
+            raise ValueError(
+                f"learning_rates: got {rate} and {larger}, which are equal in float32, expected every rate "
+                "once; change them or the dtype."
+            )
 
 
 # --- from fields --------------------------------------------------------------------------------------

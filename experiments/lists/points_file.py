@@ -28,7 +28,9 @@ def read_points(file: str) -> dict[str, tuple[Any, ...]]:
         SpecError: it cannot be read, or a column or a cell is not what it should be.
     """
     about = f"points: {shown(file)}"
-    reader = csv.reader(io.StringIO(read_text(Path(file), "points", "CSV", LARGEST_FILE), newline=""))
+    reader = csv.reader(
+        io.StringIO(read_text(Path(file), "points", "CSV", LARGEST_FILE), newline=""), strict=True
+    )
     try:
         cells, lines = _cells(reader, about)
     except csv.Error as error:
@@ -42,7 +44,7 @@ def read_points(file: str) -> dict[str, tuple[Any, ...]]:
 
 def _cells(reader: Any, about: str) -> tuple[dict[str, list[str]], list[int]]:
     """Of each column that says what a run is, its cells; and the line of each row."""
-    names = _checked_names(next(filter(None, reader), []), f"{about}, line {reader.line_num}")
+    names = _checked_names(next(filter(None, reader), []), f"{about}, line {reader.line_num or 1}")
     cells: dict[str, list[str]] = {name: [] for name in names if name in COLUMNS}
     places = [(names.index(name), of_column) for name, of_column in cells.items()]
     lines = []

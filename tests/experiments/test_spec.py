@@ -104,7 +104,12 @@ def test_an_unknown_field_is_told_its_nearest_neighbour_and_all_others() -> None
 
 
 @pytest.mark.parametrize(
-    ("rates", "what"), [([1e-60], "is 0.0"), ([1e39], "is inf"), ([0.1, 0.1 + 1e-10], "equal")]
+    ("rates", "what"),
+    [
+        ([1e-60], "is 0.0"),
+        ([1e39], "is inf"),
+        ([2, 0.1, 0.1 + 1e-10], "got 0.1 and 0.1000000001, which are equal"),
+    ],
 )
 def test_rates_are_refused_that_are_not_the_same_in_float32(rates: list[float], what: str) -> None:
     assert make_spec({"learning_rates": rates}).count

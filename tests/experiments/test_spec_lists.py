@@ -201,7 +201,10 @@ def test_an_axis_is_either_a_column_or_a_field() -> None:
         ({**FOUR, "scheme": ["he", "hee"]}, "did you mean 'he'"),
         ({**FOUR, "depth": 1}, "a list of values"),
         ({**FOUR, "learning_rate": [1e-60, 1e-3], "dtype": ["float32", "float64"]}, "is 0.0 in float32"),
-        ({**FOUR, "learning_rate": [1, 1 + 1e-9], "dtype": ["float32"] * 2}, "equal in float32"),
+        (
+            {**FOUR, "learning_rate": [1, 1 + 1e-9], "dtype": ["float32"] * 2},
+            "got 1.0 and 1.000000001, which are equal in float32",
+        ),
     ],
 )
 def test_columns_that_are_no_runs_are_refused(points: Any, words: str) -> None:
@@ -257,6 +260,8 @@ def test_the_path_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
         (ROWS + "1,0.1,0,He", "line 2, column scheme: got 'He', expected 'small', 'he' or"),
         (ROWS + '1,0.1,0,"h\ne"\n1,0.1,0', "line 4: got 3 cells"),
         ("\0,\n1,2", "line 1"),
+        ("", "line 1: got no column"),
+        (ROWS + '1,0.1,0,"he\n', "line 2: unexpected end of data"),
     ],
 )
 def test_a_file_that_holds_no_points_is_refused_with_the_line(

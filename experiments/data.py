@@ -252,7 +252,9 @@ def _standardised(X_train: Array, X_test: Array) -> tuple[Array, Array]:
     """(X - mean) / deviation of the training examples, one example a row."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         mean, deviation = X_train.mean(axis=0), X_train.std(axis=0)
-        deviation[deviation == 0] = 1  # a constant feature stays 0
+        constant = (X_train == X_train[0]).all(axis=0)
+        mean[constant] = X_train[0, constant]  # which the mean of many is but for rounding
+        deviation[constant | (deviation == 0)] = 1  # so that a constant feature is 0
         X_train, X_test = ((X - mean) / deviation for X in (X_train, X_test))
     if not all(np.isfinite(array).all() for array in (deviation, X_train, X_test)):
         raise DataError("data: X holds numbers too large to be standardised; expected at most about 1e150.")

@@ -107,7 +107,9 @@ def _raw(found: Mapping[str, Stored], names: Iterable[str], path: Path) -> Raw:
     keys = next((keys for keys in FORMATS if all(key in found for key in keys)), None)
     if keys is None:
         expected = f"{', '.join(FORMATS[0])}, or X (m, n) and y (m,)"
-        raise DataError(f"data: {shown(path.name)} holds {shown(list(names))}; expected {expected}.")
+        raise DataError(
+            f"data: {shown(path.name)} holds {shown(list(names))}; expected the arrays {expected}."
+        )
     arrays = {key: found[key] for key in keys}
     for key, array in arrays.items():
         _check_array(array, key)

@@ -1,6 +1,5 @@
 """The data sets that come with scikit-learn."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,7 +27,7 @@ class Parameter:
 
     @property
     def words(self) -> str:
-        return f"a {'whole ' if self.is_whole else ''}number from {self.least:g} to {self.most:g}"
+        return f"a {'whole ' if self.is_whole else ''}number from {self.least:.10g} to {self.most:.10g}"
 
 
 _SAMPLES, _SEED = Parameter(1000, 4, 1e7), Parameter(0, 0, 2**32 - 1)
@@ -38,7 +37,7 @@ DRAWN: Mapping[str, Mapping[str, Parameter]] = {
     "circles": {
         "n_samples": _SAMPLES,
         "noise": Parameter(0.1, 0, _MOST_NOISE),
-        "factor": Parameter(0.5, 0, math.nextafter(1, 0)),
+        "factor": Parameter(0.5, 0, 0.999),
         "random_state": _SEED,
     },
     "classification": {

@@ -12,6 +12,7 @@ from experiments.sources.raw import DataError, Raw
 from sandbox.typing import Array
 
 MOST_SHOWN = 8
+TRUTH = {"false": 0, "true": 1}  # as pandas writes them in CSV files
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,12 @@ def _order(label: Label) -> tuple[bool, float, str]:
 
 
 def _key(label: Label) -> Label:
-    """Equal for labels that are the same to a reader: 1, 1.0, True and "1"."""
+    """Equal for labels that are the same to a reader: 1, 1.0, "1", True and "true"."""
     if not isinstance(label, str):
         return int(label) if label == int(label) else label
     text = label.strip()
+    if (truth := TRUTH.get(text.casefold())) is not None:
+        return truth
     for number in (int, float):
         try:
             value: int | float = number(text)

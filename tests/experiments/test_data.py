@@ -153,10 +153,10 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     assert "not a readable HDF5" in refusal(tmp_path / "text.h5")
     with h5py.File(tmp_path / "keys.h5", "w") as file:
         file["Z\x1b"] = 1
-    assert r"holds ['Z\x1b']; expected train_set_x" in refusal(tmp_path / "keys.h5")
+    assert r"holds ['Z\x1b']; expected the arrays train_set_x" in refusal(tmp_path / "keys.h5")
     with h5py.File(tmp_path / "links.h5", "w") as file:
         file["X"], file["y"] = h5py.ExternalLink("/absent.h5", "X"), h5py.SoftLink("/absent")
-    assert "expected train_set_x" in refusal(tmp_path / "links.h5")
+    assert "expected the arrays train_set_x" in refusal(tmp_path / "links.h5")
 
 
 def truncate(content: bytes, at: int) -> bytes:
@@ -227,10 +227,11 @@ def test_what_is_drawn_depends_on_every_parameter_given() -> None:
     [
         ("moons", {"nois": 1}, "'moons' has no 'nois' (did you mean 'noise'?); expected one of n_samples"),
         ("moons", {"factor": 0.5}, "'moons' has no 'factor'"),
-        ("moons", {"noise": -0.1}, "got noise = -0.1, expected a number from 0 to 1e+06"),
+        ("moons", {"noise": -0.1}, "got noise = -0.1, expected a number from 0 to 1000000"),
         ("moons", {"n_samples": 100.0}, "expected a whole number from 4"),
         ("moons", {"n_samples": 10**8}, "n_samples = 100000000"),
-        ("circles", {"factor": 1}, "factor = 1"),
+        ("circles", {"factor": 1}, "got factor = 1, expected a number from 0 to 0.999"),
+        ("moons", {"random_state": 2**32}, "expected a whole number from 0 to 4294967295"),
         ("classification", {"class_sep": 0}, "class_sep = 0, expected a number from 0.001"),
         ("classification", {"n_features": 1}, "expected at least n_informative"),
         ("classification", {"n_clusters_per_class": 3}, "at most half of 2^n_informative, 2^2"),
@@ -333,7 +334,9 @@ def test_a_table_is_the_same_in_every_kind_of_file(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "t.TSV", index=False, sep="\t", encoding="utf-8-sig")
     frame.set_index(frame.index[::-1]).to_parquet(tmp_path / "t.parquet")
     tables = [
-        load_data(Source(str(tmp_path / name), target="label")) for name in ("t.csv", "t.TSV", "t.parquet")
+        load_data(Source(str(tmp_path / name), target="label", positive=positive))
+        for name in ("t.csv", "t.TSV", "t.parquet")
+        for positive in ((), (1,), ("True",), ("true",))
     ]
     plain, archive = write_plain(tmp_path / "t.hdf5"), write_archive(tmp_path / "t.npz")
     arrays = [load_data(Source(path)) for path in (plain, archive)]
@@ -500,9 +503,11 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_examples_that_are_all_the_same_are_refused_and_one_constant_feature_is_not(tmp_path: Path) -> None:
-    X_constant = np.array([[0.0, 3.0]]) + [[1, 0]] * X
-    data = load_data(Source(write_archive(tmp_path / "t.npz", X=X_constant)))
-    assert not data.X_train[1].any()
+    for constant in (3.0, 0.1):  # the mean of many 0.1 is not 0.1
+        X_constant = np.array([[0.0, constant]]) + [[1, 0]] * np.tile(X, (20, 1))
+        data = load_data(Source(write_archive(tmp_path / "t.npz", X=X_constant, y=np.tile(Y, 20))))
+        assert not data.X_train[1].any()
+        assert not data.X_test[1].any()
     assert "are the same" in refusal(write_archive(tmp_path / "t.npz", X=np.ones((12, 2))))
     assert "are the same" in refusal(write_images(tmp_path / "t.h5", images=IMAGES[:1].repeat(2, axis=0)))
 

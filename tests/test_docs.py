@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,33 @@ def test_the_scripts_of_the_page_on_clusters_can_be_read_as_what_they_are() -> N
     for script in scripts["yaml"]:
         for document in yaml.safe_load_all(script):
             assert {"apiVersion", "kind", "metadata", "spec"} == document.keys()
+
+
+@pytest.mark.slow
+def test_the_script_for_nodes_waits_for_a_scheduler_that_is_slow_to_start(tmp_path: Path) -> None:
+    """With stand-ins of what it calls, since there are no nodes: the sweep asks once, and gives up."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    found = re.search(r"```sh\n(#!/bin/bash\n# on_nodes.sh.*?)```", PAGE_ON_CLUSTERS, re.S)
+    assert found
+    script = found[1].replace("8786", port).replace("$(hostname -f)", "127.0.0.1")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "activate").write_text(f"PATH={folder}:$PATH")
+    listen = f"import socket; s = socket.create_server(('127.0.0.1', {port})); [s.accept() for _ in range(2)]"
+    asks = f': >"/dev/tcp/127.0.0.1/{port}" && echo swept "$@"'
+    for name, does in {
+        "dask": f'sleep 2; exec {sys.executable} -c "{listen}"', "ssh": "true", "autodiff-sandbox": asks,
+    }.items():  # fmt: skip
+        (folder / name).write_text(f"#!/bin/bash\n{does}\n")
+        (folder / name).chmod(0o755)
+    run = ["bash", "-c", script.replace("/path/to/.venv", str(tmp_path)), "on_nodes.sh", "big.toml"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"swept sweep big.toml --dask tcp://127.0.0.1:{port}\n", done.stderr
+    (folder / "dask").write_text("#!/bin/bash\necho no room >&2; exit 1\n")
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "no room\n")
 
 
 def test_the_page_on_clusters_gives_options_that_there_are() -> None:

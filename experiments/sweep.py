@@ -152,9 +152,11 @@ def _incomplete(there: Survey, shards: int | None) -> StoreError:
             lacking[number] += point in missing
     said = [f"{count} of shard {number}/{shards}" for number, count in sorted(lacking.items()) if count]
     of = f" ({', '.join(said)})" if said else ""
+    stored = sum(point in there.found.runs for point in there.missing)
+    lack = f", {stored} of them only their final parameters" if stored else ""
     return StoreError(
         f"results: {len(there.missing)} of {len(there.points)} runs are missing in {there.store.results}"
-        f"{of}, expected all; start the shards again that are not done, or `sweep` with "
+        f"{of}{lack}, expected all; start the shards again that are not done, or `sweep`, with "
         "the same arguments, which trains what is missing."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -177,6 +178,14 @@ def test_combine_says_what_is_missing_and_trains_nothing(images: str, spec: Spec
     assert not (results / "main.h5").exists()
     with pytest.raises(StoreError, match=r"runs are missing in \S+, expected all"):
         combine(spec, results)
+
+
+def test_combine_says_which_runs_are_stored_without_their_parameters(images: str, results: Path) -> None:
+    found = invoke("combine", images, results, "--keep-parameters")
+    assert found.exit_code == 2
+    assert re.search(
+        r"\d+ of 18 runs are missing in \S+, \d+ of them only their final parameters, expected", found.stderr
+    )
 
 
 def test_a_shard_that_is_done_trains_nothing_and_says_what_follows(images: str, results: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 pytest_plugins = ["pytester"]
 
 
-@pytest.mark.parametrize("folder", ["sandbox", pytest.param("experiments", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["sandbox", "experiments"])
 def test_a_folder_of_our_name_breaks_neither_pytest_nor_imports(
     pytester: pytest.Pytester, folder: str
 ) -> None:
@@ -49,6 +50,7 @@ def test_a_generator(gradcheck):
     assert (pytester.path / "runs").read_text() == "."
 
 
+@pytest.mark.slow
 def test_a_file_of_our_name_is_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(sandbox="x = 3\n", test_it="def test_it(gradcheck):\n    gradcheck(None)\n")
     pytester.runpytest_subprocess().stdout.fnmatch_lines(["gradcheck: */sandbox.py hides the package*"])

@@ -277,7 +277,7 @@ def test_check_prints_a_report_and_exits_0() -> None:
         ("def relu_backward(dA, cache):\n    print('hello')\n    return np.where(cache > 0, dA, 1)\n", 1),
     ],
 )
-@pytest.mark.parametrize("cases", [[], ["--cases", "3"]])
+@pytest.mark.parametrize("cases", [[], pytest.param(["--cases", "3"], marks=pytest.mark.slow)])
 def test_json_is_json_whatever_the_checked_file_prints(
     source: str, exit_code: int, cases: list[str], tmp_path: Path
 ) -> None:

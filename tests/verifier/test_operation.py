@@ -428,7 +428,9 @@ def test_square(gradcheck):
 """
 
 
-@pytest.mark.parametrize(("factor", "outcome"), [(2, {"passed": 1}), (3, {"failed": 1})])
+@pytest.mark.parametrize(
+    ("factor", "outcome"), [pytest.param(2, {"passed": 1}, marks=pytest.mark.slow), (3, {"failed": 1})]
+)
 def test_the_gradcheck_fixture_fails_with_the_report(
     pytester: pytest.Pytester, factor: int, outcome: dict[str, int]
 ) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,10 +27,10 @@ from experiments.points import Architecture, Point
 from experiments.remote import versions
 from experiments.training import Examples
 from tests.experiments.test_sweep import assert_same, files
+from tests.experiments.waiting import PATIENCE, wait_until
 
 pytest.importorskip("distributed")
 
-PATIENCE = 60.0
 SPEC = [
     *("--depth", "2", "--depth", "3", "--width", "16", "--scheme", "he"),
     *("--learning-rate", "0.01", "--learning-rate", "0.5", "--learning-rate", "1e9"),
@@ -44,14 +44,6 @@ def sweep(images: str, results: Path, *options: str, steps: int = 3000) -> list[
         sys.executable, "-m", "experiments", "sweep", *SPEC, "--steps", str(steps), "--data", images,
         "--results", str(results), *options,
     ]  # fmt: skip
-
-
-def wait_until(happened: Callable[[], object]) -> None:
-    for _ in range(int(PATIENCE / 0.01)):
-        if happened():
-            return
-        time.sleep(0.01)
-    raise AssertionError("waited in vain")
 
 
 class Dask:

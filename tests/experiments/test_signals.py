@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,9 +18,9 @@ import pytest
 import xarray
 
 from experiments.dataset import load
+from tests.experiments.waiting import PATIENCE, wait_until
 
 SOON = 3.0  # seconds: one, and twice as much again for a machine that is not alone
-PATIENCE = 60.0
 SAYS = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated", signal.SIGHUP: "Hung up"}
 SPEC = [
     *("--depth", "2", "--depth", "3", "--width", "16"),
@@ -56,14 +56,6 @@ def handled(pid: int) -> set[int]:
     status = Path(f"/proc/{pid}/status").read_text()
     (mask,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
     return {number for number in range(1, 32) if mask >> (number - 1) & 1}
-
-
-def wait_until(happened: Callable[[], object]) -> None:
-    for _ in range(int(PATIENCE / 0.01)):
-        if happened():
-            return
-        time.sleep(0.01)
-    raise AssertionError("waited in vain")
 
 
 def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Option
 
 from experiments.dataset import has_parameters, load
 from experiments.exits import exit_codes
@@ -17,7 +17,19 @@ from experiments.refinement import FINDERS, Found, grown, lines
 from experiments.sentences import nearest
 from experiments.spec import Spec, make_spec
 from experiments.sweep import plan
-from experiments.sweeping import How, Results, named, plan_in_words, sweep, warnings_in_a_line
+from experiments.sweeping import (
+    Dask,
+    DryRun,
+    How,
+    Jobs,
+    Name,
+    Quiet,
+    Results,
+    named,
+    plan_in_words,
+    sweep,
+    warnings_in_a_line,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -25,20 +37,18 @@ if TYPE_CHECKING:
 
 @exit_codes(goes_on=True)
 def refine(
-    name: Annotated[str, Argument(help="Name of the results; or their file, DIR/NAME.h5.")],
+    name: Name,
     of: Annotated[
         str, Option(help="boundary: where runs begin to diverge; best: the neighbours of the best rate.")
     ] = "boundary",
     results: Results = Path("results"),
-    jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
-    dask: Annotated[
-        str | None, Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers train.")
-    ] = None,
+    jobs: Jobs = None,
+    dask: Dask = None,
     keep_parameters: Annotated[
         bool, Option("--keep-parameters", help="Store final parameters, also where the sweep did not.")
     ] = False,
-    dry_run: Annotated[bool, Option("--dry-run", help="Say what there is to do, and do nothing.")] = False,
-    quiet: Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train the points that sharpen what a finished sweep has found, under its name.
 

@@ -1,4 +1,4 @@
-"""The verbs that name a sweep, but for `run`: sweep, figures, export."""
+"""The verbs that name a sweep, but for `run`: sweep, combine, figures, export; and what others share."""
 
 import inspect
 import os
@@ -18,8 +18,8 @@ from typer import Argument, Option
 from experiments import sentences
 from experiments.exits import exit_codes
 from experiments.machine import in_words
+from experiments.outcome import Outcome, outcome
 from experiments.outcome import in_words as outcome_in_words
-from experiments.outcome import outcome
 from experiments.progress import Status, shown
 from experiments.shards import Shard
 from experiments.source import SETS
@@ -34,6 +34,10 @@ OPTIONS = ("results", "jobs", "dask", "shard", "shards", "keep_parameters", "dry
 """Of a sweep, but for those that are fields of a spec."""
 
 Results = Annotated[Path, Option(help="Folder of the results.")]
+Jobs = Annotated[int | None, Option(help="Processes that train; default: all cores.")]
+Dask = Annotated[str | None, Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers train.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Say what there is to do, and do nothing.")]
+Quiet = Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")]
 Name = Annotated[str, Argument(help="Name of the results; or their file, DIR/NAME.h5.")]
 
 
@@ -99,10 +103,8 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
             Option(metavar="PATH", help="File, notebook or note with your functions, to train with."),
         ] = None,
         results: Results = Path("results"),
-        jobs: Annotated[int | None, Option(help="Processes that train; default: all cores.")] = None,
-        dask: Annotated[
-            str | None, Option(metavar="ADDRESS", help="Of a Dask scheduler, whose workers train.")
-        ] = None,
+        jobs: Jobs = None,
+        dask: Dask = None,
         shard: Annotated[
             str | None,
             Option(metavar="I/N", help="Train the part I of N, for array jobs; then `combine`."),
@@ -113,10 +115,8 @@ def command(action: Callable[[Spec, How], object], *without: str) -> Callable[..
         keep_parameters: Annotated[
             bool, Option("--keep-parameters", help="Store final parameters: runs can be made longer.")
         ] = False,
-        dry_run: Annotated[
-            bool, Option("--dry-run", help="Say what there is to do, and do nothing.")
-        ] = False,
-        quiet: Annotated[bool, Option("--quiet", help="Say nothing but errors and what was made.")] = False,
+        dry_run: DryRun = False,
+        quiet: Quiet = False,
     ) -> None:
         options = {
             "name": name, "data": data, "target": target, "positive": positive, "negative": negative,
@@ -274,9 +274,7 @@ def sweep(spec: Spec, how: How) -> Path:
             f"when all shards are done, `combine` writes {file}"
         )
         return file
-    for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
-        print(line)
-    return file
+    return _told(file, before, how)
 
 
 def combine(spec: Spec, how: How) -> Path:
@@ -288,6 +286,11 @@ def combine(spec: Spec, how: How) -> Path:
     """
     before = outcome(how.results / f"{spec.name}.h5")
     file = combined(spec, how.results, keep_parameters=how.keep_parameters, shards=how.shards)
+    return _told(file, before, how)
+
+
+def _told(file: Path, before: Outcome, how: How) -> Path:
+    """The same file, after it is said what is in it and what was in it `before`."""
     for line in [f"results  {file}"] if how.quiet else outcome_in_words(file, before, outcome(file)):
         print(line)
     return file
